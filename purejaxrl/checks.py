@@ -1,0 +1,98 @@
+"""Checks of what a user gave, made before anything is compiled."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, TypeVar
+
+import gymnasium
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+from purejaxrl.types import InvalidInput
+
+C = TypeVar("C")
+
+
+def static(default: Any) -> Any:
+    """A Config field that fixes a shape or a structure: not a leaf, compared by value."""
+    return struct.field(pytree_node=False, default=default)
+
+
+def within(config: Any, low: float, high: float, *names: str, exclusive: bool = False) -> None:
+    """Checks that fields of a Config are numbers in ``[low, high]`` (``(low, high]`` if exclusive).
+
+    A field that is None is off and passes; one that is traced cannot be looked at and passes.
+
+    Raises:
+        InvalidInput: names the field, its value and the range.
+    """
+    for name in names:
+        value = getattr(config, name)
+        if value is None or isinstance(value, jax.core.Tracer):
+            continue
+        number = np.asarray(value)
+        if number.dtype.kind not in "iuf":
+            raise InvalidInput(f"{name} must be a number, not {value!r}")
+        inside = (number > low if exclusive else number >= low) & (number <= high)
+        if not np.all(inside):  # NaN compares false, and so is refused
+            raise InvalidInput(
+                f"{name} must lie in {'(' if exclusive else '['}{low:g}, {high:g}], not {value!r}"
+            )
+
+
+def whole(config: Any, low: int, *names: str) -> None:
+    """Checks that fields are whole numbers, or tuples of them, of at least ``low``."""
+    for name in names:
+        value = getattr(config, name)
+        for number in value if isinstance(value, tuple) else (value,):
+            if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < low:
+                raise InvalidInput(f"{name} must be a whole number of at least {low}, not {value!r}")
+
+
+def one_of(config: Any, name: str, choices: tuple[str, ...]) -> None:
+    """Checks that a field is one of the named choices."""
+    if getattr(config, name) not in choices:
+        raise InvalidInput(f"{name} must be one of {', '.join(choices)}, not {getattr(config, name)!r}")
+
+
+def discrete(algorithm: str, space: gymnasium.Space[Any]) -> int:
+    """The number of actions in a Discrete space, or InvalidInput where it is another."""
+    if not isinstance(space, gymnasium.spaces.Discrete):
+        raise InvalidInput(f"{algorithm} needs a Discrete action space, not {space}")
+    return int(space.n)
+
+
+def bounded_box(algorithm: str, space: gymnasium.Space[Any]) -> gymnasium.spaces.Box:
+    """The space where it is a bounded Box of one axis, or InvalidInput."""
+    if not isinstance(space, gymnasium.spaces.Box):
+        raise InvalidInput(f"{algorithm} needs a continuous (Box) action space, not {space}")
+    if len(space.shape) != 1 or not space.is_bounded():
+        raise InvalidInput(f"{algorithm} needs a bounded Box of one axis as action space, not {space}")
+    return space
+
+
+def as_leaves(config: C) -> C:
+    """The same Config with every leaf an array of float32, so that its type never changes."""
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), config)
+
+
+def numbers(config: Any) -> dict[str, Any]:
+    """A Config as plain values that JSON can hold, by field name."""
+
+    def plain(value: Any) -> Any:
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            return numbers(value)
+        if value is None or isinstance(value, str | bool | int | float):
+            return value
+        if isinstance(value, tuple | list):
+            return [plain(item) for item in value]
+        if isinstance(value, dict):
+            return {str(name): plain(item) for name, item in value.items()}
+        if hasattr(value, "dtype") and jnp.issubdtype(value.dtype, np.number):
+            return np.asarray(value).tolist()
+        return repr(value)
+
+    return {field.name: plain(getattr(config, field.name)) for field in dataclasses.fields(config)}

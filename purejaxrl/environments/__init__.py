@@ -1,0 +1,62 @@
+"""Environments: our own in JAX, and bridges to EnvPool and gymnasium, behind one face."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from purejaxrl.environments.acrobot import Acrobot
+from purejaxrl.environments.base import (
+    Environment,
+    VectorEnvironment,
+    check_num_envs,
+    unknown_environment,
+    vectorise,
+)
+from purejaxrl.environments.cartpole import CartPole
+from purejaxrl.environments.catch import Catch
+from purejaxrl.environments.mountain_car import MountainCar, MountainCarContinuous
+from purejaxrl.environments.pendulum import Pendulum
+from purejaxrl.types import InvalidInput
+
+__all__ = ["REGISTRY", "Environment", "VectorEnvironment", "make", "vectorise"]
+
+REGISTRY: dict[str, Callable[..., Environment[Any]]] = {
+    "Acrobot-v1": Acrobot,
+    "CartPole-v1": CartPole,
+    "Catch": Catch,
+    "MountainCar-v0": MountainCar,
+    "MountainCarContinuous-v0": MountainCarContinuous,
+    "Pendulum-v1": Pendulum,
+}
+
+
+def make(name: str, num_envs: int = 1, **options: Any) -> VectorEnvironment[Any]:
+    """Makes a batch of ``num_envs`` environments by name.
+
+    Args:
+        name: one of :data:`REGISTRY` (written in JAX), ``"envpool:ID"`` or ``"gymnasium:ID"``.
+        num_envs: how many are stepped together.
+        options: the environment's own knobs; for EnvPool and gymnasium also ``backend`` and
+            ``num_threads``, and whatever their own makers take.
+
+    Raises:
+        InvalidInput: an unknown name (the message has the nearest known ones), an unknown option,
+            or a ``num_envs`` below 1.
+    """
+    check_num_envs(num_envs)
+    if name.startswith("envpool:"):
+        from purejaxrl.environments import envpool_bridge
+
+        return envpool_bridge.make(name.removeprefix("envpool:"), num_envs, **options)
+    if name.startswith("gymnasium:"):
+        from purejaxrl.environments import gymnasium_bridge
+
+        return gymnasium_bridge.make(name.removeprefix("gymnasium:"), num_envs, **options)
+    if name not in REGISTRY:
+        raise unknown_environment(name, list(REGISTRY), "environments in JAX")
+    try:
+        environment = REGISTRY[name](**options)
+    except TypeError as error:
+        raise InvalidInput(f"{name} does not take {options!r}: {error}") from error
+    return vectorise(environment, num_envs)

@@ -1,0 +1,166 @@
+"""The mathematics of an update: TD errors, advantages, policy gradients and schedules.
+
+Every function sees ONE transition or ONE trajectory ``[T]``; the caller vmaps. Time is in the
+names: the action ``a_tm1`` taken in the observation of ``v_tm1`` or ``q_tm1`` was answered by the
+reward ``r_t``, the discount ``discount_t`` and the successor's ``v_t`` or ``q_t``. A discount carries
+termination, ``discount * (1 - terminated)``; truncation leaves it alone, for the bootstrap goes on.
+
+Losses of a TD error are optax's: ``optax.l2_loss`` (half the square) and ``optax.huber_loss``.
+"""
+
+from __future__ import annotations
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from purejaxrl.types import Array
+
+
+def q_learning(q_tm1: Array, a_tm1: Array, r_t: Array, discount_t: Array, q_t: Array) -> Array:
+    """The TD error of one-step Q-learning: target minus prediction.
+
+    No gradient flows through the target, so half the square of the error is DQN's loss when
+    ``q_t`` is the target network's.
+
+    Args:
+        q_tm1: ``[A]``, the action values where the action was taken.
+        a_tm1: the action, an integer.
+        r_t: the reward that followed.
+        discount_t: the discount, 0 where the task ended.
+        q_t: ``[A]``, the action values of the true successor.
+
+    Returns:
+        ``r_t + discount_t * max_a q_t[a] - q_tm1[a_tm1]``.
+
+    Source: Watkins (1989); Sutton & Barto (2018), "Reinforcement learning", eq. 6.8; Mnih et al. (2015),
+    "Human-level control through deep reinforcement learning", algorithm 1.
+    """
+    chex.assert_rank([q_tm1, a_tm1, r_t, discount_t, q_t], [1, 0, 0, 0, 1])
+    chex.assert_type([q_tm1, a_tm1, r_t, discount_t, q_t], [float, int, float, float, float])
+    chex.assert_equal_shape([q_tm1, q_t])
+    target = r_t + discount_t * jnp.max(q_t)
+    return jax.lax.stop_gradient(target) - _pick(q_tm1, a_tm1)
+
+
+def td_learning(v_tm1: Array, r_t: Array, discount_t: Array, v_t: Array) -> Array:
+    """The TD error of a value given the value of its successor: target minus prediction.
+
+    Serves every critic: ``v_t`` may be a state value, or an action value under a target policy
+    (DDPG: ``Q'(s_t, mu'(s_t))``). No gradient flows through the target.
+
+    Args:
+        v_tm1: the value being learnt.
+        r_t: the reward that followed.
+        discount_t: the discount, 0 where the task ended.
+        v_t: the value of the true successor.
+
+    Returns:
+        ``r_t + discount_t * v_t - v_tm1``.
+
+    Source: Sutton & Barto (2018), "Reinforcement learning", eq. 6.5; Lillicrap et al. (2016),
+    "Continuous control with deep reinforcement learning", eqs. 4-5.
+    """
+    chex.assert_rank([v_tm1, r_t, discount_t, v_t], 0)
+    chex.assert_type([v_tm1, r_t, discount_t, v_t], float)
+    return jax.lax.stop_gradient(r_t + discount_t * v_t) - v_tm1
+
+
+def generalised_advantage(
+    r_t: Array, discount_t: Array, continue_t: Array, lambda_: Array, v_tm1: Array, v_t: Array
+) -> Array:
+    """Generalised advantage estimates of one trajectory, which may span several episodes.
+
+    ``lambda_=1`` gives the return to the end of the episode or of the trajectory, bootstrapped
+    there, less the baseline (A2C's n-step advantage); ``lambda_=0`` gives the one-step TD error.
+    Advantages are data: no gradient flows through them. Added to ``v_tm1`` they are the critic's
+    targets, the lambda-returns.
+
+    Args:
+        r_t: ``[T]``, rewards.
+        discount_t: ``[T]``, discounts, 0 where the task ended (terminated) and not where it was cut off.
+        continue_t: ``[T]``, False or 0 where the episode ended at that step for either reason, so that
+            nothing of the next episode leaks into this one.
+        lambda_: scalar in [0, 1], the weight of later TD errors.
+        v_tm1: ``[T]``, the values where the actions were taken.
+        v_t: ``[T]``, the values of the TRUE successors; at a truncation this is what is bootstrapped.
+
+    Returns:
+        ``[T]``, the advantages.
+
+    Source: Schulman et al. (2016), "High-dimensional continuous control using generalized advantage
+    estimation", eqs. 11-16.
+    """
+    chex.assert_rank([r_t, discount_t, continue_t, lambda_, v_tm1, v_t], [1, 1, 1, 0, 1, 1])
+    chex.assert_type([r_t, discount_t, lambda_, v_tm1, v_t], float)
+    chex.assert_equal_shape([r_t, discount_t, continue_t, v_tm1, v_t])
+    delta_t = r_t + discount_t * v_t - v_tm1
+    decay_t = lambda_ * discount_t * continue_t
+
+    def backwards(advantage: Array, step: tuple[Array, Array]) -> tuple[Array, Array]:
+        delta, decay = step
+        advantage = delta + decay * advantage
+        return advantage, advantage
+
+    _, advantages = jax.lax.scan(backwards, jnp.zeros_like(delta_t[0]), (delta_t, decay_t), reverse=True)
+    return jax.lax.stop_gradient(advantages)
+
+
+def log_probability(logits: Array, a: Array) -> Array:
+    """The log-probability of action ``a`` under a categorical policy with ``logits`` ``[A]``."""
+    chex.assert_rank([logits, a], [1, 0])
+    chex.assert_type([logits, a], [float, int])
+    return _pick(jax.nn.log_softmax(logits), a)
+
+
+def policy_gradient(logits: Array, a: Array, advantage: Array) -> Array:
+    """The loss whose gradient is the policy gradient's, for a categorical policy.
+
+    Args:
+        logits: ``[A]``, of the policy where the action was taken.
+        a: the action, an integer.
+        advantage: how much better than expected it was; no gradient flows through it.
+
+    Returns:
+        ``-log pi(a) * advantage``, to be minimised.
+
+    Source: Williams (1992); Sutton & Barto (2018), "Reinforcement learning", eq. 13.11; Mnih et al.
+    (2016), "Asynchronous methods for deep reinforcement learning", section 4.
+    """
+    chex.assert_rank(advantage, 0)
+    chex.assert_type(advantage, float)
+    return -log_probability(logits, a) * jax.lax.stop_gradient(advantage)
+
+
+def entropy(logits: Array) -> Array:
+    """The entropy in nats of a categorical policy with ``logits`` ``[A]``: a bonus, to be maximised.
+
+    Source: Williams & Peng (1991), "Function optimization using connectionist reinforcement learning
+    algorithms"; Mnih et al. (2016), section 4.
+    """
+    chex.assert_rank(logits, 1)
+    chex.assert_type(logits, float)
+    log_probabilities = jax.nn.log_softmax(logits)
+    return -jnp.sum(jnp.exp(log_probabilities) * log_probabilities)
+
+
+def linear_schedule(step: Array, start: Array, end: Array, duration: Array) -> Array:
+    """A value that moves in a straight line from ``start`` to ``end`` and stays there.
+
+    All four may be traced, so that a sweep may vmap over them (``optax.linear_schedule`` branches
+    on its duration in Python).
+
+    Args:
+        step: scalar, environment steps so far.
+        start: scalar, the value at step 0.
+        end: scalar, the value from step ``duration`` on.
+        duration: scalar, in environment steps; 0 gives ``end`` at once.
+    """
+    chex.assert_rank([step, start, end, duration], 0)
+    fraction = jnp.where(step >= duration, 1.0, step / jnp.maximum(duration, 1))
+    return (1 - fraction) * start + fraction * end
+
+
+def _pick(x: Array, index: Array) -> Array:
+    """``x[index]``, without the scatter that is its gradient: an eighth of an update of a small network."""
+    return jnp.sum(jnp.where(jnp.arange(x.shape[0]) == index, x, 0))

@@ -1,0 +1,38 @@
+"""The face of a memory: what stands between collecting experience and learning from it."""
+
+from __future__ import annotations
+
+from typing import Protocol, TypeVar
+
+from purejaxrl.types import Array, Key, PyTree, Transition
+
+M = TypeVar("M")
+
+
+class Memory(Protocol[M]):
+    """Pure functions over a memory's state; itself static, compared by value.
+
+    ``count`` is the number of rollouts stored so far, a scalar that the caller keeps. It is not
+    part of the state because the state of many seeds is batched and the counter must not be: a
+    write at an unbatched index stays in place, a write at a batched one becomes a scatter.
+    """
+
+    @property
+    def warmup_steps(self) -> int:
+        """Environment steps to store before the first update."""
+        ...
+
+    def init(self, transition: Transition, rollout_length: int, num_envs: int) -> M:
+        """An empty memory for rollouts ``[rollout_length, num_envs]`` of such transitions.
+
+        ``transition`` is an example without leading axes; only its shapes and types matter.
+        """
+        ...
+
+    def add(self, memory: M, rollout: Transition, count: Array | int) -> M:
+        """Stores a rollout ``[T, B]`` after the ``count`` rollouts before it."""
+        ...
+
+    def sample(self, memory: M, key: Key, count: Array | int) -> PyTree:
+        """What an update is fed, out of the ``count`` rollouts stored."""
+        ...

@@ -1,0 +1,66 @@
+"""Experience replay (Lin 1992): a ring of the last transitions, sampled uniformly."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from purejaxrl.sampling import uniform_index
+from purejaxrl.types import Array, InvalidInput, Key, Transition
+
+
+@dataclasses.dataclass(frozen=True)
+class Replay:
+    """A ring buffer of ``capacity`` transitions, sampled ``batch_size`` at a time.
+
+    Its state is a Transition of arrays ``[slots, rows, …]``, a slot for each rollout that fits and
+    a row for each transition of a rollout. A transition is stored whole, its true successor beside
+    it, so that no row can be paired with the first observation of the following episode or with a
+    row that the ring has overwritten since.
+
+    Sampling is uniform with replacement: without, it would cost a permutation of the buffer.
+    """
+
+    capacity: int
+    batch_size: int
+    warmup_steps: int
+
+    def init(self, transition: Transition, rollout_length: int, num_envs: int) -> Transition:
+        """Raises InvalidInput where rollouts do not divide the buffer, or a batch is empty."""
+        rows = rollout_length * num_envs
+        if self.capacity < rows or self.capacity % rows:
+            nearest = max(rows, round(self.capacity / rows) * rows)
+            raise InvalidInput(
+                f"a replay buffer of {self.capacity} transitions cannot be filled by rollouts of"
+                f" {rollout_length} steps × {num_envs} environments = {rows} transitions; its capacity"
+                f" must be a multiple of {rows}, such as {nearest}"
+            )
+        slots = self.capacity // rows
+        return jax.tree.map(
+            lambda leaf: jnp.zeros((slots, rows, *jnp.shape(leaf)), jnp.result_type(leaf)), transition
+        )
+
+    def add(self, memory: Transition, rollout: Transition, count: Array | int) -> Transition:
+        """Writes the rollout ``[T, B]`` over the oldest one."""
+        slots, rows = memory.reward.shape
+
+        def write(stored: Array, new: Array) -> Array:
+            new = new.reshape(rows, *new.shape[2:]).astype(stored.dtype)
+            return jax.lax.dynamic_update_index_in_dim(stored, new, count % slots, axis=0)
+
+        return jax.tree.map(write, memory, rollout)
+
+    def sample(self, memory: Transition, key: Key, count: Array | int) -> Transition:
+        """A batch ``[batch_size]`` of the transitions stored.
+
+        Raises:
+            InvalidInput: nothing has been stored (where ``count`` is known outside of jit).
+        """
+        if not isinstance(count, jax.core.Tracer) and np.asarray(count) < 1:
+            raise InvalidInput("cannot sample from an empty replay buffer; add at least one rollout first")
+        slots, rows = memory.reward.shape
+        index = uniform_index(key, (self.batch_size,), jnp.minimum(count, slots) * rows)
+        return jax.tree.map(lambda stored: stored.reshape(slots * rows, *stored.shape[2:])[index], memory)

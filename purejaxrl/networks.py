@@ -1,0 +1,340 @@
+"""Networks: flax modules that map ONE observation to features, action values, policies or actions.
+
+A torso turns an observation into a feature vector; a network puts heads on a torso. The caller
+vmaps over batches: XLA compiles that into the same matrix products and convolutions as a batched
+call. Images are channel-last ``[H, W, C]``; uint8 observations are scaled to [0, 1].
+
+Modules are static in an agent's Config, so they must compare by value: two made alike are equal.
+Therefore fields are numbers, tuples, modules, and functions that have a name (``nn.relu``, ``XAVIER``,
+``Uniform(0.3)``), never a lambda, nor an initialiser made on the spot (``nn.initializers.normal()``
+is a new function at every call).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import flax.linen as nn
+import gymnasium
+import jax
+import jax.numpy as jnp
+
+from purejaxrl.types import Array, InvalidInput, Key
+
+Activation = Callable[[Array], Array]
+Initialiser = Callable[..., Array]
+
+
+@dataclasses.dataclass(frozen=True)
+class Uniform:
+    """Weights and biases uniform in ``[-scale, scale]``; without a scale, in ±1/sqrt(fan-in).
+
+    The latter is PyTorch's default for linear and convolutional layers, and what Lillicrap et al.
+    (2016, section 7) give DDPG's hidden layers.
+    """
+
+    scale: float | None = None
+
+    def __call__(self, key: Key, shape: Sequence[int], dtype=jnp.float32) -> Array:
+        scale = self.bound(math.prod(shape[:-1]))
+        return jax.random.uniform(key, tuple(shape), dtype, -scale, scale)
+
+    def bound(self, fan_in: int) -> float:
+        """The largest absolute value that a layer with so many inputs to a unit may start with."""
+        return 1 / math.sqrt(fan_in) if self.scale is None else self.scale
+
+
+LECUN: Initialiser = nn.initializers.lecun_normal()  # flax's default
+XAVIER: Initialiser = nn.initializers.xavier_uniform()  # Glorot & Bengio (2010), eq. 16
+PYTORCH: Initialiser = Uniform()
+# A policy head that starts near the uniform distribution: weights of norm 0.01 a unit.
+SMALL: Initialiser = nn.initializers.variance_scaling(1e-4, "fan_in", "truncated_normal")
+
+
+INITIALISERS: dict[str, Initialiser] = {"lecun": LECUN, "xavier": XAVIER, "pytorch": PYTORCH}
+ACTIVATIONS: dict[str, Activation] = {"relu": nn.relu, "tanh": nn.tanh}
+
+# The names by which a Config chooses, so that a command line can, too.
+TorsoName = Literal["auto", "mlp", "small_cnn", "pooling_cnn", "nature_cnn"]
+InitialiserName = Literal["lecun", "xavier", "pytorch"]
+ActivationName = Literal["relu", "tanh"]
+
+
+def _bias_init(kernel_init: Initialiser, fan_in: int) -> Initialiser:
+    """Biases start as the weights do where these are ``Uniform``, and at zero elsewhere."""
+    return Uniform(kernel_init.bound(fan_in)) if isinstance(kernel_init, Uniform) else nn.initializers.zeros
+
+
+def _dense(x: Array, features: int, kernel_init: Initialiser, name: str | None = None) -> Array:
+    bias_init = _bias_init(kernel_init, x.shape[-1])
+    return nn.Dense(features, kernel_init=kernel_init, bias_init=bias_init, name=name)(x)
+
+
+def _conv(
+    x: Array, features: int, kernel: int, stride: int, kernel_init: Initialiser, padding: str = "VALID"
+) -> Array:
+    bias_init = _bias_init(kernel_init, kernel * kernel * x.shape[-1])
+    return nn.Conv(
+        features,
+        (kernel, kernel),
+        strides=(stride, stride),
+        padding=padding,
+        kernel_init=kernel_init,
+        bias_init=bias_init,
+    )(x)
+
+
+def _as_float(observation: Array) -> Array:
+    """The observation as floats; bytes (pixels, mostly) are scaled from 0..255 to [0, 1]."""
+    observation = jnp.asarray(observation)
+    if observation.dtype == jnp.uint8:
+        return observation.astype(jnp.float32) / 255
+    return observation if jnp.issubdtype(observation.dtype, jnp.floating) else observation.astype(jnp.float32)
+
+
+def _as_image(observation: Array) -> Array:
+    """The observation as floats ``[H, W, C]``; a board ``[H, W]`` has one channel."""
+    if observation.ndim not in (2, 3):
+        raise InvalidInput(
+            "A convolutional network sees one image [H, W, C] or board [H, W], "
+            f"not shape {observation.shape}; vmap over batches."
+        )
+    image = _as_float(observation)
+    return image[:, :, None] if image.ndim == 2 else image
+
+
+class MLP(nn.Module):
+    """Dense layers, each with an activation, on the flattened observation.
+
+    Args:
+        features: the width of each layer; the last is that of the feature vector. May be empty.
+        activation: a named function, such as ``nn.relu`` or ``nn.tanh``.
+        kernel_init: how weights start (and biases, where it is ``Uniform``).
+    """
+
+    features: tuple[int, ...] = (64, 64)
+    activation: Activation = nn.relu
+    kernel_init: Initialiser = LECUN
+
+    @nn.compact
+    def __call__(self, observation: Array) -> Array:
+        x = _as_float(observation).reshape(-1)
+        for width in self.features:
+            x = self.activation(_dense(x, width, self.kernel_init))
+        return x
+
+
+class NatureCNN(nn.Module):
+    """The network of Mnih et al. (2015), Methods, for images of at least 36 by 36."""
+
+    kernel_init: Initialiser = LECUN
+
+    @nn.compact
+    def __call__(self, observation: Array) -> Array:
+        x = _as_image(observation)
+        if min(x.shape[:2]) < 36:
+            raise InvalidInput(f"NatureCNN needs images of at least 36x36, not {x.shape[0]}x{x.shape[1]}.")
+        x = nn.relu(_conv(x, 32, 8, 4, self.kernel_init))
+        x = nn.relu(_conv(x, 64, 4, 2, self.kernel_init))
+        x = nn.relu(_conv(x, 64, 3, 1, self.kernel_init))
+        return nn.relu(_dense(x.reshape(-1), 512, self.kernel_init))
+
+
+class PoolingCNN(nn.Module):
+    """3x3 convolutions, each with ReLU and 2x2 max-pooling, then one dense layer.
+
+    Convolutions and pools are padded, so that a small board never vanishes: 10x5 ends as 1x1 and
+    96x96 as 6x6.
+    """
+
+    channels: tuple[int, ...] = (32, 32, 64, 64)
+    features: int = 512
+    kernel_init: Initialiser = XAVIER
+
+    @nn.compact
+    def __call__(self, observation: Array) -> Array:
+        x = _as_image(observation)
+        for channels in self.channels:
+            x = nn.relu(_conv(x, channels, 3, 1, self.kernel_init, padding="SAME"))
+            x = nn.max_pool(x, (2, 2), strides=(2, 2), padding="SAME")
+        return nn.relu(_dense(x.reshape(-1), self.features, self.kernel_init))
+
+
+class SmallCNN(nn.Module):
+    """One 3x3 convolution and one dense layer, for boards: MinAtar's (Young & Tian 2019)."""
+
+    channels: int = 16
+    features: int = 128
+    kernel_init: Initialiser = LECUN
+
+    @nn.compact
+    def __call__(self, observation: Array) -> Array:
+        x = _as_image(observation)
+        if min(x.shape[:2]) < 3:
+            raise InvalidInput(f"SmallCNN needs boards of at least 3x3, not {x.shape[0]}x{x.shape[1]}.")
+        x = nn.relu(_conv(x, self.channels, 3, 1, self.kernel_init))
+        return nn.relu(_dense(x.reshape(-1), self.features, self.kernel_init))
+
+
+class OneHot(nn.Module):
+    """One of ``n`` observations, numbered from ``start``, as a one-hot vector before a torso."""
+
+    n: int
+    torso: nn.Module
+    start: int = 0
+
+    @nn.compact
+    def __call__(self, observation: Array) -> Array:
+        return self.torso(jax.nn.one_hot(observation - self.start, self.n))
+
+
+class QNetwork(nn.Module):
+    """Action values ``[num_actions]`` of an observation."""
+
+    torso: nn.Module
+    num_actions: int
+    kernel_init: Initialiser = LECUN
+
+    @nn.compact
+    def __call__(self, observation: Array) -> Array:
+        return _dense(self.torso(observation), self.num_actions, self.kernel_init, "values")
+
+
+class ActorCritic(nn.Module):
+    """The logits ``[num_actions]`` of a categorical policy, and the state's value (a scalar).
+
+    Args:
+        torso: the policy's, and the critic's too unless that has its own.
+        num_actions: how many actions there are.
+        critic_torso: None to share ``torso``; given, it has parameters of its own, equal to ``torso`` or not.
+        policy_init: of the policy head, small so that the first policy is nearly uniform.
+        value_init: of the value head.
+    """
+
+    torso: nn.Module
+    num_actions: int
+    critic_torso: nn.Module | None = None
+    policy_init: Initialiser = SMALL
+    value_init: Initialiser = LECUN
+
+    def __post_init__(self) -> None:
+        if self.critic_torso is self.torso:  # flax would share one object's parameters
+            self.critic_torso = self.torso.copy()
+        super().__post_init__()
+
+    @nn.compact
+    def __call__(self, observation: Array) -> tuple[Array, Array]:
+        features = self.torso(observation)
+        logits = _dense(features, self.num_actions, self.policy_init, "policy")
+        if self.critic_torso is not None:
+            features = self.critic_torso(observation)
+        return logits, _dense(features, 1, self.value_init, "value")[0]
+
+
+class DeterministicActor(nn.Module):
+    """An action ``[action_size]`` in [-1, 1] (Lillicrap et al. 2016, section 7).
+
+    The output layer starts within ±0.3, wide enough for first actions that differ; the paper has ±0.003.
+    """
+
+    torso: nn.Module
+    action_size: int
+    output_init: Initialiser = Uniform(0.3)
+
+    @nn.compact
+    def __call__(self, observation: Array) -> Array:
+        return jnp.tanh(_dense(self.torso(observation), self.action_size, self.output_init, "action"))
+
+
+class Critic(nn.Module):
+    """The value (a scalar) of an action ``[action_size]`` taken in an observation.
+
+    The torso sees the flattened observation with the action appended.
+    """
+
+    torso: nn.Module
+    output_init: Initialiser = Uniform(0.003)
+
+    @nn.compact
+    def __call__(self, observation: Array, action: Array) -> Array:
+        x = jnp.concatenate([_as_float(observation).reshape(-1), _as_float(action).reshape(-1)])
+        return _dense(self.torso(x), 1, self.output_init, "value")[0]
+
+
+def default_torso(
+    observation_space: gymnasium.Space,
+    hidden_sizes: tuple[int, ...] = (64, 64),
+    activation: Activation = nn.relu,
+    kernel_init: Initialiser = LECUN,
+) -> nn.Module:
+    """The torso that suits an observation space, chosen from its shape.
+
+    Vectors and boards ``[H, W]`` are flattened into an MLP, discrete observations one-hot encoded
+    first; images ``[H, W, C]`` go to NatureCNN where both sides are at least 36, else to SmallCNN
+    (or the MLP, where a side is too short for a 3x3 filter).
+
+    Args:
+        observation_space: a gymnasium Box, MultiBinary or Discrete space.
+        hidden_sizes: of the MLP; convolutional torsos have the sizes of their papers.
+        activation: of the MLP, a named function.
+        kernel_init: how weights start.
+
+    Raises:
+        InvalidInput: if there is no torso for the space.
+    """
+    hidden_sizes = tuple(hidden_sizes)
+    if isinstance(observation_space, gymnasium.spaces.Discrete):
+        mlp = MLP(hidden_sizes, activation, kernel_init)
+        return OneHot(int(observation_space.n), mlp, int(observation_space.start))
+    if not isinstance(observation_space, gymnasium.spaces.Box | gymnasium.spaces.MultiBinary):
+        raise InvalidInput(
+            f"No network for observations of {type(observation_space).__name__} space: "
+            "give one, or use a Box, MultiBinary or Discrete observation space."
+        )
+    shape = observation_space.shape
+    if len(shape) > 3:
+        raise InvalidInput(f"No network for observations of shape {shape}: at most [H, W, C] is supported.")
+    if len(shape) == 3 and shape[0] <= 4 and min(shape[1:]) >= 36:
+        raise InvalidInput(f"Images are channel-last [H, W, C]; shape {shape} looks channel-first.")
+    if len(shape) < 3 or min(shape[:2]) < 3:
+        return MLP(hidden_sizes, activation, kernel_init)
+    return NatureCNN(kernel_init) if min(shape[:2]) >= 36 else SmallCNN(kernel_init=kernel_init)
+
+
+def make_torso(
+    name: TorsoName,
+    observation_space: gymnasium.Space[Any],
+    hidden_sizes: tuple[int, ...],
+    activation: ActivationName = "relu",
+    initialiser: InitialiserName = "lecun",
+) -> nn.Module:
+    """The torso that a Config names; ``auto`` is :func:`default_torso`.
+
+    Raises:
+        InvalidInput: a name is not known, or the torso cannot read such observations.
+    """
+    for given, known in ((initialiser, INITIALISERS), (activation, ACTIVATIONS)):
+        if given not in known:
+            raise InvalidInput(f"{given!r} is not one of {', '.join(known)}")
+    kernel_init = INITIALISERS[initialiser]
+    automatic = default_torso(observation_space, hidden_sizes, ACTIVATIONS[activation], kernel_init)
+    torsos: dict[str, nn.Module] = {
+        "auto": automatic,
+        "mlp": MLP(tuple(hidden_sizes), ACTIVATIONS[activation], kernel_init),
+        "small_cnn": SmallCNN(kernel_init=kernel_init),
+        "pooling_cnn": PoolingCNN(kernel_init=kernel_init),
+        "nature_cnn": NatureCNN(kernel_init),
+    }
+    if name not in torsos:
+        raise InvalidInput(f"torso must be one of {', '.join(torsos)}, not {name!r}")
+    if name.endswith("cnn") and len(observation_space.shape or ()) not in (2, 3):
+        raise InvalidInput(f"{name} reads images or boards, not observations of {observation_space}")
+    return torsos[name]
+
+
+def example(space: gymnasium.Space[Any]) -> Array:
+    """A zero of a space's shape and type, to initialise a network or a memory with."""
+    return jnp.zeros(space.shape or (), space.dtype)

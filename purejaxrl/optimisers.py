@@ -1,0 +1,54 @@
+"""What happens to gradients between ``jax.grad`` and the optimiser.
+
+The optimisers are optax's. PyTorch's RMSProp, which published A2C results rest on, is
+``optax.rmsprop(learning_rate, decay=0.99, eps=1e-5, eps_in_sqrt=False)``.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from purejaxrl.types import Array, PyTree
+
+
+def clip_gradients(
+    gradients: PyTree, max_value: Array | float | None = None, max_norm: Array | float | None = None
+) -> PyTree:
+    """Limit gradients element by element, then all together; either limit may be None, which is free.
+
+    The limits are plain arguments and may be traced, so that a sweep may vmap over them.
+
+    Args:
+        gradients: a pytree of arrays.
+        max_value: every element is clipped to ``[-max_value, max_value]``.
+        max_norm: if the Euclidean norm of all the elements exceeds this, they are scaled down to it
+            and keep their direction (Pascanu, Mikolov & Bengio 2013, "On the difficulty of training
+            recurrent neural networks", algorithm 1).
+    """
+    if max_value is not None:
+        gradients, _ = optax.clip(max_value).update(gradients, optax.EmptyState())
+    if max_norm is not None:
+        gradients, _ = optax.clip_by_global_norm(max_norm).update(gradients, optax.EmptyState())
+    return gradients
+
+
+def descend(
+    optimiser: optax.GradientTransformation,
+    optimiser_state: PyTree,
+    params: PyTree,
+    gradients: PyTree,
+    max_value: Array | float | None = None,
+    max_norm: Array | float | None = None,
+) -> tuple[PyTree, PyTree, Array]:
+    """One step of an optimiser on clipped gradients.
+
+    Returns:
+        The new parameters, the new optimiser state, and the gradients' norm before clipping.
+    """
+    flat = jnp.concatenate([jnp.ravel(leaf) for leaf in jax.tree.leaves(gradients)])
+    norm = jnp.sqrt(jnp.vdot(flat, flat))
+    gradients = clip_gradients(gradients, max_value, max_norm)
+    updates, optimiser_state = optimiser.update(gradients, optimiser_state, params)
+    return optax.apply_updates(params, updates), optimiser_state, norm

@@ -1,0 +1,111 @@
+"""Many seeds of one pure function: vmapped or mapped, and sharded over devices.
+
+The seed axis is the outermost thing that a program knows about, and how it runs changes no code
+of an algorithm:
+
+* ``vmap`` steps all seeds of a device together: an accelerator's way.
+* ``map`` runs them one after another within the compiled program (``jax.lax.map``), so that each
+  has, to the bit, the numbers that it has alone; with vmap, batched products round differently.
+
+Either is sharded over a mesh of devices. On a CPU the devices are the host's cores, if so many
+were asked for before JAX started (``jax_num_cpu_devices``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from purejaxrl.types import InvalidInput, Key, PyTree
+
+Seeds = Literal["auto", "vmap", "map"]
+AXIS = "seeds"
+
+
+def resolve(seeds: Seeds) -> Literal["vmap", "map"]:
+    """What ``auto`` means on this machine: ``map`` on a CPU, ``vmap`` on anything else.
+
+    Raises:
+        InvalidInput: ``seeds`` is not one of auto, vmap and map.
+    """
+    if seeds not in ("auto", "vmap", "map"):
+        raise InvalidInput(f"seeds must be one of auto, vmap, map, not {seeds!r}")
+    if seeds == "auto":
+        return "map" if jax.default_backend() == "cpu" else "vmap"
+    return seeds
+
+
+def keys(root: int, num_seeds: int) -> Key:
+    """The keys ``[num_seeds]`` of a run: seed i's is ``fold_in(key(root), i)``, whatever num_seeds is.
+
+    Raises:
+        InvalidInput: ``num_seeds`` is not a whole number of at least 1, or ``root`` not one of at least 0.
+    """
+    for name, value, least in (("num_seeds", num_seeds, 1), ("seed", root, 0)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise InvalidInput(f"{name} must be a whole number of at least {least}, not {value!r}")
+    if root >= 2**32:
+        raise InvalidInput(f"seed must be below 2**32, not {root}")
+    return jax.vmap(jax.random.fold_in, in_axes=(None, 0))(jax.random.key(root), jnp.arange(num_seeds))
+
+
+def mesh(num_devices: int | None = None) -> Mesh:
+    """A mesh of the first ``num_devices`` local devices; of all of them if None.
+
+    Raises:
+        InvalidInput: there are not so many.
+    """
+    devices = jax.local_devices()
+    if num_devices is not None and not 1 <= num_devices <= len(devices):
+        raise InvalidInput(f"devices must lie in [1, {len(devices)}] on this machine, not {num_devices}")
+    return Mesh(np.array(devices[:num_devices]), (AXIS,))
+
+
+def over_seeds(
+    function: Callable[..., PyTree], seeds: Literal["vmap", "map"], mesh: Mesh
+) -> Callable[..., PyTree]:
+    """Lifts a function of one seed to all of them.
+
+    Args:
+        function: of one seed's pytree, and of further arguments that all seeds share.
+        seeds: how the seeds of one device run.
+        mesh: the devices.
+
+    Returns:
+        The same function of pytrees with a leading seed axis, which must divide by the devices:
+        see :func:`pad`.
+    """
+
+    def lifted(per_seed: PyTree, *shared: PyTree) -> PyTree:
+        if seeds == "vmap":
+            return jax.vmap(function, in_axes=(0, *[None] * len(shared)))(per_seed, *shared)
+        return jax.lax.map(lambda one: function(one, *shared), per_seed)
+
+    def sharded(per_seed: PyTree, *shared: PyTree) -> PyTree:
+        specs = (PartitionSpec(AXIS), *[PartitionSpec()] * len(shared))
+        return jax.shard_map(
+            lifted, mesh=mesh, in_specs=specs, out_specs=PartitionSpec(AXIS), check_vma=False
+        )(per_seed, *shared)
+
+    return sharded
+
+
+def pad(keys: Key, mesh: Mesh) -> Key:
+    """Repeats the last key until the devices divide the seeds; what comes of it is dropped later."""
+    missing = -keys.shape[0] % mesh.size
+    return jnp.concatenate([keys, jnp.repeat(keys[-1:], missing)]) if missing else keys
+
+
+def place(tree: PyTree, mesh: Mesh) -> PyTree:
+    """Puts a pytree with a leading seed axis onto the devices of a mesh."""
+    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec(AXIS)))
+
+
+def first(tree: PyTree, num_seeds: int) -> PyTree:
+    """Drops what :func:`pad` added."""
+    return jax.tree.map(lambda leaf: leaf[:num_seeds], tree)

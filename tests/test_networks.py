@@ -1,0 +1,366 @@
+"""Shapes, starting values and identity of networks, with arithmetic done by hand in numpy."""
+
+from typing import Any
+
+import chex
+import flax.linen as nn
+import gymnasium
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from purejaxrl import networks
+from purejaxrl.networks import (
+    MLP,
+    PYTORCH,
+    SMALL,
+    XAVIER,
+    ActorCritic,
+    Critic,
+    DeterministicActor,
+    NatureCNN,
+    OneHot,
+    PoolingCNN,
+    QNetwork,
+    SmallCNN,
+    Uniform,
+    default_torso,
+)
+from purejaxrl.types import InvalidInput
+
+
+def _init(module, *inputs):
+    return jax.jit(module.init)(jax.random.key(0), *inputs)
+
+
+def _apply(module, variables, *inputs) -> Any:
+    return jax.jit(module.apply)(variables, *inputs)
+
+
+def _apply_to_batch(module, variables, observations) -> Any:
+    return jax.jit(jax.vmap(module.apply, in_axes=(None, 0)))(variables, observations)
+
+
+def _normal(*shape):
+    return jnp.asarray(np.random.default_rng(0).normal(size=shape), jnp.float32)
+
+
+def _shapes(module, *inputs):
+    """The parameters' shapes, and the output's, without computing anything."""
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    output, variables = jax.eval_shape(module.init_with_output, key, *inputs)
+    return variables["params"], output
+
+
+def _count(params):
+    return sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(params))
+
+
+# --- torsos ------------------------------------------------------------------------------------
+
+
+def test_mlp_is_the_matrix_products_that_it_says():
+    module = MLP((5, 3), nn.tanh, PYTORCH)
+    observations = _normal(7, 2, 4)  # flattened to 8
+    variables = _init(module, observations[0])
+    first, second = (variables["params"][f"Dense_{i}"] for i in range(2))
+    expected = np.tanh(np.asarray(observations).reshape(7, 8) @ first["kernel"] + first["bias"])
+    expected = np.tanh(expected @ second["kernel"] + second["bias"])
+    features = _apply_to_batch(module, variables, observations)
+    np.testing.assert_allclose(features, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_nature_cnn_has_the_published_number_of_parameters():
+    params, output = _shapes(QNetwork(NatureCNN(), 4), jnp.zeros((84, 84, 4), jnp.uint8))
+    # 84 -> (84-8)/4+1 = 20 -> (20-4)/2+1 = 9 -> 9-3+1 = 7, so the dense layer sees 7*7*64 = 3136.
+    convolutions = (8 * 8 * 4 * 32 + 32) + (4 * 4 * 32 * 64 + 64) + (3 * 3 * 64 * 64 + 64)
+    assert _count(params["torso"]) == convolutions + (3136 * 512 + 512) == 1_684_128
+    assert _count(params) == 1_684_128 + 512 * 4 + 4
+    assert output.shape == (4,)
+
+
+@pytest.mark.parametrize(
+    ("shape", "final"),
+    [((10, 5), 1 * 1), ((96, 96, 3), 6 * 6), ((1, 1, 2), 1)],  # 10x5 -> 5x3 -> 3x2 -> 2x1 -> 1x1
+)
+def test_pooling_never_vanishes(shape, final):
+    params, output = _shapes(PoolingCNN(), jnp.zeros(shape))
+    assert params["Dense_0"]["kernel"].shape == (final * 64, 512)
+    assert output.shape == (512,)
+    channels = shape[2] if len(shape) == 3 else 1
+    assert [params[f"Conv_{i}"]["kernel"].shape for i in range(4)] == [
+        (3, 3, channels, 32),
+        (3, 3, 32, 32),
+        (3, 3, 32, 64),
+        (3, 3, 64, 64),
+    ]
+
+
+def test_pooling_cnn_tells_small_boards_apart():
+    module, boards = (
+        PoolingCNN((4, 4, 4, 4), 8),
+        jnp.zeros((2, 10, 5)).at[0, 0, 0].set(1.0).at[1, 9, 4].set(1.0),
+    )
+    features = _apply_to_batch(module, _init(module, boards[0]), boards)
+    assert features.shape == (2, 8)
+    assert not np.allclose(features[0], features[1])
+
+
+def test_small_cnn_on_catch():
+    params, output = _shapes(SmallCNN(), jnp.zeros((10, 5)))
+    # a 3x3 convolution leaves 8x3 of 16 channels
+    assert _count(params) == (3 * 3 * 1 * 16 + 16) + (8 * 3 * 16 * 128 + 128)
+    assert output.shape == (128,)
+
+
+def test_small_cnn_on_a_board_is_the_convolution_by_hand():
+    module = SmallCNN(channels=1, features=2)
+    board = jnp.arange(9.0).reshape(3, 3)
+    params = {
+        "Conv_0": {"kernel": jnp.ones((3, 3, 1, 1)).at[0, 0].set(2.0), "bias": jnp.array([1.0])},
+        "Dense_0": {"kernel": jnp.array([[1.0, -1.0]]), "bias": jnp.array([0.5, 0.5])},
+    }
+    # 0 + 1 + ... + 8 = 36, the corner that counts twice is 0, plus 1; then 37.5, and ReLU of -36.5
+    np.testing.assert_allclose(_apply(module, {"params": params}, board), [37.5, 0.0])
+
+
+@pytest.mark.parametrize(("module", "shape"), [(MLP((4,)), (6,)), (SmallCNN(features=4), (4, 4, 2))])
+def test_bytes_are_scaled_and_floats_are_not(module, shape):
+    pixels = jnp.asarray(np.random.default_rng(0).integers(256, size=shape), jnp.uint8)
+    variables = _init(module, pixels)
+    features = _apply(module, variables, pixels)
+    np.testing.assert_allclose(features, _apply(module, variables, pixels / 255.0), rtol=1e-5, atol=1e-6)
+    assert not np.allclose(features, _apply(module, variables, pixels.astype(jnp.float32)))
+    np.testing.assert_allclose(  # other integers and flags are numbers as they stand
+        _apply(module, variables, (pixels > 99).astype(jnp.int32)), _apply(module, variables, pixels > 99)
+    )
+
+
+def test_one_hot_selects_a_row():
+    module = OneHot(3, MLP((4,), nn.tanh), start=10)
+    variables = _init(module, jnp.int32(10))
+    kernel = variables["params"]["torso"]["Dense_0"]["kernel"]
+    for i in range(3):
+        np.testing.assert_allclose(
+            _apply(module, variables, jnp.int32(10 + i)), np.tanh(kernel[i]), rtol=1e-6
+        )
+
+
+@pytest.mark.parametrize("module", [NatureCNN(), PoolingCNN(), SmallCNN()])
+@pytest.mark.parametrize("shape", [(84,), (2, 84, 84, 4)])
+def test_a_convolutional_network_refuses_what_is_not_one_image(module, shape):
+    with pytest.raises(InvalidInput, match="one image"):
+        _shapes(module, jnp.zeros(shape))
+
+
+def test_images_too_small_for_a_network_are_refused():
+    with pytest.raises(InvalidInput, match="at least 36x36, not 35x84"):
+        _shapes(NatureCNN(), jnp.zeros((35, 84, 4)))
+    with pytest.raises(InvalidInput, match="at least 3x3, not 2x9"):
+        _shapes(SmallCNN(), jnp.zeros((2, 9, 1)))
+    assert _shapes(NatureCNN(), jnp.zeros((36, 36, 4)))[1].shape == (512,)
+
+
+# --- heads -------------------------------------------------------------------------------------
+
+
+def test_heads_have_the_shapes_that_the_losses_expect():
+    observation = jnp.ones(3)
+    assert _shapes(QNetwork(MLP((8,)), 5), observation)[1].shape == (5,)
+    logits, value = _shapes(ActorCritic(MLP((8,)), 5), observation)[1]
+    assert (logits.shape, value.shape) == ((5,), ())
+    assert _shapes(DeterministicActor(MLP((8,)), 2), observation)[1].shape == (2,)
+    assert _shapes(Critic(MLP((8,))), observation, jnp.ones(2))[1].shape == ()
+
+
+def test_actor_and_critic_share_a_torso_only_if_asked():
+    observation, torso = jnp.ones(3), MLP((8,))
+    shared = _shapes(ActorCritic(torso, 2), observation)[0]
+    assert set(shared) == {"torso", "policy", "value"}
+    for critic_torso in (MLP((8,)), torso):  # an equal torso, and the very same object
+        separate = _shapes(ActorCritic(torso, 2, critic_torso), observation)[0]
+        assert set(separate) == {"torso", "critic_torso", "policy", "value"}
+        chex.assert_trees_all_equal_shapes(separate["torso"], separate["critic_torso"])
+    wider = _shapes(ActorCritic(torso, 2, MLP((16,))), observation)[0]
+    assert wider["value"]["kernel"].shape == (16, 1)
+
+
+def test_separate_torsos_keep_the_value_s_gradient_off_the_policy():
+    observation = jnp.ones(3)
+    module = ActorCritic(MLP((8,), nn.tanh), 2, MLP((8,), nn.tanh))
+    gradients = jax.grad(lambda variables: module.apply(variables, observation)[1])(
+        _init(module, observation)
+    )
+    size = {
+        name: float(sum(abs(g).sum() for g in jax.tree.leaves(tree)))
+        for name, tree in gradients["params"].items()
+    }
+    assert size["torso"] == size["policy"] == 0
+    assert size["critic_torso"] > 0
+    assert size["value"] > 0
+
+
+def test_the_first_policy_is_nearly_uniform():
+    module, observations = (
+        ActorCritic(MLP((64, 64), nn.tanh), 4),
+        _normal(50, 6),
+    )
+    variables = _init(module, observations[0])
+    logits, _ = _apply_to_batch(module, variables, observations)
+    assert 0 < jnp.abs(logits).max() < 0.05
+    # The weights into each action have norm about 0.01.
+    norms = jnp.linalg.norm(variables["params"]["policy"]["kernel"], axis=0)
+    np.testing.assert_allclose(norms, 0.01, rtol=0.4)
+
+
+def test_deterministic_actor_starts_within_its_range_and_acts_within_the_box():
+    module = DeterministicActor(MLP((256, 128), nn.relu, XAVIER), 2)
+    observations = 100 * _normal(20, 3)
+    variables = _init(module, observations[0])
+    kernel = variables["params"]["action"]["kernel"]
+    assert jnp.abs(kernel).max() <= 0.3
+    assert kernel.max() > 0.27  # both signs, all the way
+    assert kernel.min() < -0.27
+    actions = _apply_to_batch(module, variables, observations)
+    assert jnp.abs(actions).max() <= 1
+    assert jnp.abs(actions).max() > 0.9
+    paper = _init(DeterministicActor(MLP((256,)), 2, Uniform(0.003)), observations[0])["params"]["action"]
+    assert 0.0027 < jnp.abs(paper["kernel"]).max() <= 0.003
+    assert jnp.abs(paper["bias"]).max() <= 0.003
+
+
+def test_critic_starts_small_and_sees_the_action():
+    module, observation = Critic(MLP((256, 128), nn.relu, XAVIER)), jnp.ones(3)
+    variables = _init(module, observation, jnp.ones(2))
+    assert variables["params"]["torso"]["Dense_0"]["kernel"].shape == (5, 256)
+    kernel = variables["params"]["value"]["kernel"]
+    assert kernel.max() <= 0.003
+    assert kernel.min() >= -0.003
+    assert kernel.max() > 0.0027
+    assert kernel.min() < -0.0027
+    gradient = jax.grad(module.apply, argnums=2)(variables, observation, jnp.ones(2))
+    assert jnp.all(gradient != 0)
+
+
+# --- starting values ---------------------------------------------------------------------------
+
+
+def test_pytorch_s_default_bounds_weights_and_biases_by_the_fan_in():
+    params = _init(MLP((400,), kernel_init=PYTORCH), jnp.ones(16))["params"]["Dense_0"]
+    for leaf in (params["kernel"], params["bias"]):
+        assert 0.24 < jnp.abs(leaf).max() <= 0.25  # 1 / sqrt(16)
+        assert leaf.min() < -0.23
+    params = _init(SmallCNN(channels=200, kernel_init=PYTORCH), jnp.ones((3, 3, 4)))["params"]["Conv_0"]
+    for leaf in (params["kernel"], params["bias"]):
+        assert 0.16 < jnp.abs(leaf).max() <= 1 / 6  # 1 / sqrt(3 * 3 * 4)
+
+
+def test_biases_start_at_zero_otherwise():
+    params = _init(MLP((8,), kernel_init=XAVIER), jnp.ones(3))["params"]["Dense_0"]
+    assert not params["bias"].any()
+    assert jnp.abs(params["kernel"]).max() <= (6 / 11) ** 0.5
+
+
+def test_networks_are_initialised_alike_for_many_seeds_at_once():
+    module, observation = ActorCritic(MLP((8,)), 2), jnp.ones(3)
+    keys = jax.random.split(jax.random.key(5), 3)
+    together = jax.jit(jax.vmap(module.init, in_axes=(0, None)))(keys, observation)
+    alone = jax.jit(module.init)(keys[1], observation)
+    chex.assert_trees_all_close(jax.tree.map(lambda x: x[1], together), alone, rtol=1e-6)
+    first, last = (jax.tree.leaves(jax.tree.map(lambda x, i=i: x[i], together)) for i in (0, 2))
+    assert not all(np.array_equal(a, b) for a, b in zip(first, last, strict=True))
+
+
+# --- identity ----------------------------------------------------------------------------------
+
+MAKERS = [
+    lambda: MLP((8, 8), nn.tanh, XAVIER),
+    lambda: NatureCNN(PYTORCH),
+    lambda: PoolingCNN(),
+    lambda: SmallCNN(features=32),
+    lambda: OneHot(4, MLP((8,)), 1),
+    lambda: QNetwork(MLP((8,), nn.relu, Uniform(0.1)), 3),
+    lambda: ActorCritic(MLP((8,)), 3, MLP((8,)), SMALL),
+    lambda: DeterministicActor(MLP((8,)), 2, Uniform(0.3)),
+    lambda: Critic(MLP((8,))),
+    lambda: default_torso(gymnasium.spaces.Box(-1, 1, (4,)), (16, 16), nn.tanh),
+]
+
+
+def test_modules_made_alike_are_equal_and_others_are_not():
+    first, second = [make() for make in MAKERS], [make() for make in MAKERS]
+    for i, a in enumerate(first):
+        for j, b in enumerate(second):
+            assert (a == b) == (i == j)
+            assert i != j or hash(a) == hash(b)
+    assert MLP((8,)) != MLP((9,))
+    assert MLP((8,), nn.relu) != MLP((8,), nn.tanh)
+    assert MLP((8,), kernel_init=Uniform(0.1)) != MLP((8,), kernel_init=Uniform(0.2))
+    assert ActorCritic(MLP((8,)), 3) != ActorCritic(MLP((8,)), 3, MLP((8,)))
+
+
+def test_equal_modules_share_one_trace():
+    @chex.assert_max_traces(n=1)
+    def apply(module, variables, observation):
+        return module.apply(variables, observation)
+
+    chex.clear_trace_counter()
+    compiled = jax.jit(apply, static_argnums=0)
+    variables = _init(QNetwork(MLP((8,)), 3), jnp.ones(4))
+    outputs = [compiled(QNetwork(MLP((8,)), 3), variables, jnp.ones(4)) for _ in range(3)]
+    np.testing.assert_array_equal(outputs[0], outputs[2])
+    with pytest.raises(AssertionError, match="traced"):
+        compiled(QNetwork(MLP((8,), nn.tanh), 3), variables, jnp.ones(4))
+
+
+# --- the choice --------------------------------------------------------------------------------
+
+
+def _box(*shape, dtype: Any = np.float32):
+    return gymnasium.spaces.Box(0, 1, shape, dtype)
+
+
+@pytest.mark.parametrize(
+    ("space", "expected"),
+    [
+        (_box(4), MLP((32,), nn.tanh, XAVIER)),
+        (_box(), MLP((32,), nn.tanh, XAVIER)),
+        (_box(10, 5), MLP((32,), nn.tanh, XAVIER)),
+        (_box(2, 9, 3), MLP((32,), nn.tanh, XAVIER)),  # too short for a 3x3 filter
+        (gymnasium.spaces.MultiBinary(6), MLP((32,), nn.tanh, XAVIER)),
+        (gymnasium.spaces.Discrete(16, start=1), OneHot(16, MLP((32,), nn.tanh, XAVIER), 1)),
+        (_box(84, 84, 4, dtype=np.uint8), NatureCNN(XAVIER)),
+        (_box(36, 36, 1), NatureCNN(XAVIER)),
+        (_box(35, 84, 1), SmallCNN(kernel_init=XAVIER)),
+        (_box(10, 10, 6), SmallCNN(kernel_init=XAVIER)),
+    ],
+    ids=repr,
+)
+def test_default_torso_suits_the_observation_and_accepts_it(space, expected):
+    torso = default_torso(space, (32,), nn.tanh, XAVIER)
+    assert torso == expected
+    output = _shapes(QNetwork(torso, 2), jnp.asarray(space.sample()))[1]
+    assert output.shape == (2,)
+
+
+@pytest.mark.parametrize(
+    ("space", "message"),
+    [
+        (gymnasium.spaces.Dict({"x": _box(2)}), "Dict space"),
+        (gymnasium.spaces.Tuple([_box(2)]), "Tuple space"),
+        (gymnasium.spaces.Text(3), "Text space"),
+        (_box(2, 2, 2, 2), "at most"),
+        (_box(4, 84, 84), "channel-first"),
+        (_box(1, 84, 84), "channel-first"),
+    ],
+    ids=repr,
+)
+def test_spaces_without_a_network_are_refused_in_one_line(space, message):
+    with pytest.raises(InvalidInput, match=message) as error:
+        default_torso(space)
+    assert "\n" not in str(error.value)
+
+
+def test_hidden_sizes_may_be_a_list():
+    assert hash(networks.default_torso(_box(4), [8, 8])) == hash(MLP((8, 8)))  # pyright: ignore[reportArgumentType]
