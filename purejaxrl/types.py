@@ -45,8 +45,8 @@ class Transition:
 class EpisodeStatistics:
     """The episode that the last step belonged to, that step included.
 
-    Where the step was the episode's last (``terminated | truncated``) these are the finished
-    episode's return (undiscounted sum of rewards) and length (steps); elsewhere they are running.
+    Where the step was the episode's last (``TimeStep.finished``) these are the finished episode's
+    return (undiscounted sum of rewards) and length (steps); elsewhere they are running.
     """
 
     episode_return: Array
@@ -67,10 +67,11 @@ class TimeStep:
     truncated: Array
     next_observation: PyTree
     episode: EpisodeStatistics
+    finished: Array  # whether ``episode`` is: where ``ended``, unless a life was taken for an episode
 
     @property
     def ended(self) -> Array:
-        """Whether the step was the last of its episode, for either reason."""
+        """Whether the step was the last that the learner is to see of its episode, for either reason."""
         return self.terminated | self.truncated
 
 

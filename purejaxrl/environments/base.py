@@ -107,9 +107,9 @@ class Vectorised(Generic[S]):
         return VectorState(inner=inner, episode=begin_episodes(self.num_envs)), observation
 
     def step(self, key: Key, state: VectorState, action: Array) -> tuple[VectorState, TimeStep]:
-        step_keys, reset_keys = jax.random.split(key, (2, self.num_envs))
+        step_key, reset_key = jax.random.split(key)
         inner, next_observation, reward, terminated = jax.vmap(self.environment.step)(
-            step_keys, state.inner, action
+            jax.random.split(step_key, self.num_envs), state.inner, action
         )
         episode = extend_episodes(state.episode, reward)
         if self.max_episode_steps is None:
@@ -117,7 +117,9 @@ class Vectorised(Generic[S]):
         else:
             truncated = episode.episode_length >= self.max_episode_steps
         ended = terminated | truncated
-        fresh, first_observation = jax.vmap(self.environment.reset)(reset_keys)
+        fresh, first_observation = jax.vmap(self.environment.reset)(
+            jax.random.split(reset_key, self.num_envs)
+        )
         timestep = TimeStep(
             observation=select(ended, first_observation, next_observation),
             reward=reward,
@@ -125,6 +127,7 @@ class Vectorised(Generic[S]):
             truncated=truncated,
             next_observation=next_observation,
             episode=episode,
+            finished=ended,
         )
         state = VectorState(
             inner=select(ended, fresh, inner),
@@ -158,6 +161,12 @@ def unknown_environment(name: str, known: list[str], kind: str) -> InvalidInput:
     nearest = [folded[match] for match in difflib.get_close_matches(name.lower(), folded, n=3, cutoff=0.4)]
     hint = f"nearest: {', '.join(nearest)}" if nearest else f"known: {', '.join(sorted(known)[:20])}"
     return InvalidInput(f"unknown environment {name!r} among the {kind}; {hint}")
+
+
+def check_max_episode_steps(steps: int | None) -> None:
+    """Raises InvalidInput where ``steps`` is neither None nor a positive whole number."""
+    if steps is not None and (not isinstance(steps, int) or isinstance(steps, bool) or steps < 1):
+        raise InvalidInput(f"max_episode_steps must be None or a whole number of at least 1, not {steps!r}")
 
 
 def begin_episodes(num_envs: int) -> EpisodeStatistics:

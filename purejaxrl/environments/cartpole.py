@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from purejaxrl.types import Array, InvalidInput, Key
+from purejaxrl.environments.base import check_max_episode_steps
+from purejaxrl.types import Array, Key
 
 GRAVITY = 9.8
 CART_MASS = 1.0
@@ -71,9 +72,3 @@ class CartPole:
         )
         terminated = (jnp.abs(state[0]) > MAX_POSITION) | (jnp.abs(state[2]) > MAX_ANGLE)
         return state, state, jnp.float32(1.0), terminated
-
-
-def check_max_episode_steps(steps: int | None) -> None:
-    """Raises InvalidInput where ``steps`` is neither None nor a positive whole number."""
-    if steps is not None and (not isinstance(steps, int) or isinstance(steps, bool) or steps < 1):
-        raise InvalidInput(f"max_episode_steps must be None or a whole number of at least 1, not {steps!r}")

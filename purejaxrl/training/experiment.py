@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Any, Generic, TypeVar
 
 import jax
+import jax.numpy as jnp
 
 from purejaxrl import environments
 from purejaxrl.training import seeds as seeds_
@@ -93,6 +94,15 @@ def programs(experiment: Experiment[Any]) -> Programs:
     mesh = seeds_.mesh(devices)
     mode = seeds_.resolve(experiment.seeds)
     lift = functools.partial(seeds_.over_seeds, seeds=mode, mesh=mesh)
+
+    def train(keys: Key) -> tuple[PyTree, Metrics]:
+        # The parts are lifted one by one, with a barrier between them, so that the epochs see what
+        # they see in a program of their own: hyperparameters that are data, with a seed axis. Folded
+        # into the mathematics as constants, or shared by all seeds, they would round differently.
+        runners, warmup = jax.lax.optimization_barrier(lift(loop.begin)(keys))
+        runners, epochs = lift(loop.epochs)(runners)
+        return runners, jax.tree.map(lambda a, b: jnp.concatenate([a[:, None], b], axis=1), warmup, epochs)
+
     return Programs(
         loop=loop,
         mesh=mesh,
@@ -100,7 +110,7 @@ def programs(experiment: Experiment[Any]) -> Programs:
         keys=seeds_.place(seeds_.pad(keys, mesh), mesh),
         begin=jax.jit(lift(loop.begin)),
         epoch=jax.jit(lift(loop.epoch), donate_argnums=0),
-        train=jax.jit(lift(loop.train)),
+        train=jax.jit(train),
     )
 
 

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from purejaxrl import networks
-from purejaxrl.environments import VectorEnvironment
+from purejaxrl.environments import VectorEnvironment, release
 from purejaxrl.environments.base import begin_episodes, select
 from purejaxrl.memory import Memory
 from purejaxrl.training.settings import Settings
@@ -52,7 +52,8 @@ class Runner:
     environment_state: Any
     observation: PyTree  # [B, …], to act on next
     memory: Any
-    key: Key  # of the training iterations, folded with their index
+    key: Key  # of acting and of the environment, folded with the step's index
+    update_key: Key  # folded with the update's
     evaluation_key: Key  # folded with the epoch's
 
 
@@ -63,7 +64,7 @@ class Tally:
     episodes: Array
     episode_return: Array
     episode_length: Array
-    update: dict[str, Array]
+    update: Array  # [K], of the figures in the agent's info
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,7 +109,7 @@ class Loop:
 
     def begin(self, key: Key) -> tuple[Runner, Metrics]:
         """A fresh run after its warm-up, and the metrics of that: the policy before any update."""
-        agent_key, reset_key, loop_key, evaluation_key = jax.random.split(key, 4)
+        agent_key, reset_key, step_key, update_key, evaluation_key = jax.random.split(key, 5)
         environment = self.environment
         agent = self.agent.init(
             agent_key, self.config, environment.observation_space, environment.action_space
@@ -122,13 +123,13 @@ class Loop:
             memory=self.memory.init(
                 self.example(agent), self.settings.rollout_length, self.settings.num_envs
             ),
-            key=loop_key,
+            key=step_key,
+            update_key=update_key,
             evaluation_key=evaluation_key,
         )
 
         def fill(carry: tuple[Runner, Tally], count: Array) -> tuple[tuple[Runner, Tally], None]:
-            runner, tally, _ = self.collect(*carry, count)
-            return (runner, tally), None
+            return self.collect(*carry, count), None
 
         carry = (runner, empty_tally(agent))
         (runner, tally), _ = jax.lax.scan(fill, carry, jnp.arange(self.warmup_iterations))
@@ -138,50 +139,64 @@ class Loop:
         """Epoch ``index``, counted from 0: its iterations, then an evaluation."""
         first = self.warmup_iterations + index * self.iterations_per_epoch
 
-        def iterate(carry: tuple[Runner, Tally], i: Array) -> tuple[tuple[Runner, Tally], None]:
-            count = first + i
-            runner, tally, keys = self.collect(*carry, count)
+        # The figures of updates travel as one array, not as many scalars: every array that a loop
+        # carries costs it time, and the scalars of DQN cost a small network's loop a twentieth.
+        info = runner.agent.info
 
-            def learn(carry: tuple[Any, Tally], batch: PyTree) -> tuple[tuple[Any, Tally], None]:
-                agent, tally = carry
+        def iterate(carry: tuple[Runner, Tally, Array], i: Array) -> tuple[tuple[Runner, Tally, Array], None]:
+            runner, tally, last = carry
+            count = first + i
+            runner, tally = self.collect(runner, tally, count)
+
+            def learn(
+                carry: tuple[Any, Array, Array], batch: PyTree
+            ) -> tuple[tuple[Any, Array, Array], None]:
+                agent, _, total = carry
                 agent = self.agent.update(agent, batch)
-                totals = jax.tree.map(jnp.add, tally.update, agent.info)
-                return (agent, tally.replace(update=totals)), None
+                last = stack(agent.info)
+                return (agent.replace(info=info), last, total + last), None
 
             # All batches of an iteration are drawn before the scan over them: a buffer that a scan
             # reads would be copied when the next iteration writes to it.
-            batches = jax.vmap(self.memory.sample, in_axes=(None, 0, None))(runner.memory, keys, count + 1)
-            (agent, tally), _ = jax.lax.scan(learn, (runner.agent, tally), batches)
-            return (runner.replace(agent=agent), tally), None
+            batches = self.sample(runner, count)
+            carry = (runner.agent, last, tally.update)
+            (agent, last, total), _ = jax.lax.scan(learn, carry, batches)
+            return (runner.replace(agent=agent), tally.replace(update=total), last), None
 
-        carry = (runner, empty_tally(runner.agent))
-        (runner, tally), _ = jax.lax.scan(iterate, carry, jnp.arange(self.iterations_per_epoch))
+        carry = (runner, empty_tally(runner.agent), stack(info))
+        (runner, tally, last), _ = jax.lax.scan(iterate, carry, jnp.arange(self.iterations_per_epoch))
+        runner = runner.replace(agent=runner.agent.replace(info=unstack(last, info)))
         return runner, self.measure(runner, tally, index + 1)
+
+    def epochs(self, runner: Runner) -> tuple[Runner, Metrics]:
+        """Every epoch of a run that has begun. Metrics have a leading axis ``[num_epochs]``."""
+        return jax.lax.scan(self.epoch, runner, jnp.arange(self.settings.num_epochs))
 
     def train(self, key: Key) -> tuple[Runner, Metrics]:
         """A whole run. Metrics have a leading axis ``[1 + num_epochs]``, the warm-up's first."""
         runner, warmup = self.begin(key)
-        runner, epochs = jax.lax.scan(self.epoch, runner, jnp.arange(self.settings.num_epochs))
+        runner, epochs = self.epochs(runner)
         return runner, jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), warmup, epochs)
 
-    def collect(self, runner: Runner, tally: Tally, count: Array) -> tuple[Runner, Tally, Key]:
-        """Acts for one rollout, the run's ``count``-th, and remembers it.
-
-        Also returns keys, one for each of the updates that may follow.
-        """
-        length = self.settings.rollout_length
-        keys = jax.random.split(
-            jax.random.fold_in(runner.key, count), 2 * length + self.settings.updates_per_iteration
+    def sample(self, runner: Runner, count: Array) -> PyTree:
+        """What the updates of the run's ``count``-th iteration are fed, with a leading axis of updates."""
+        number = self.settings.updates_per_iteration
+        keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(
+            runner.update_key, count * number + jnp.arange(number)
         )
-        act_keys, step_keys, update_keys = keys[:length], keys[length : 2 * length], keys[2 * length :]
-        steps = (count * length + jnp.arange(length)) * self.settings.num_envs
+        return jax.vmap(self.memory.sample, in_axes=(None, 0, None))(runner.memory, keys, count + 1)
+
+    def collect(self, runner: Runner, tally: Tally, count: Array) -> tuple[Runner, Tally]:
+        """Acts for one rollout, the run's ``count``-th, and remembers it."""
+        length = self.settings.rollout_length
         environment = runner.environment
 
         def interact(
-            carry: tuple[Any, PyTree, Tally], inputs: tuple[Key, Key, Array]
+            carry: tuple[Any, PyTree, Tally], index: Array
         ) -> tuple[tuple[Any, PyTree, Tally], Transition]:
             state, observation, tally = carry
-            act_key, step_key, step = inputs
+            act_key, step_key = jax.random.split(jax.random.fold_in(runner.key, index))
+            step = index * self.settings.num_envs
             action, extras = self.agent.act(runner.agent, observation, act_key, step)
             state, timestep = environment.step(step_key, state, action)
             return (state, timestep.observation, count_episodes(tally, timestep)), Transition(
@@ -195,18 +210,20 @@ class Loop:
             )
 
         (environment_state, observation, tally), rollout = jax.lax.scan(
-            interact, (runner.environment_state, runner.observation, tally), (act_keys, step_keys, steps)
+            interact,
+            (runner.environment_state, runner.observation, tally),
+            count * length + jnp.arange(length),
         )
         memory = self.memory.add(runner.memory, rollout, count)
         runner = runner.replace(environment_state=environment_state, observation=observation, memory=memory)
-        return runner, tally, update_keys
+        return runner, tally
 
-    def evaluate(self, runner: Runner, index: Array) -> tuple[Array, Array, EpisodeStatistics]:
+    def evaluate(self, runner: Runner, index: Array) -> tuple[Array, EpisodeStatistics]:
         """The first episode of each evaluation environment under the greedy policy, ``[E]``.
 
         Evaluation ``index`` has environments and a key of its own, so that training is the same
-        with it and without. Returns ``terminated``, ``truncated`` and the statistics of each;
-        where an episode did not end within the steps allowed, neither flag is set.
+        with it and without. Returns whether each episode finished within the steps allowed, and
+        its statistics.
         """
         # The knobs are the runner's, since they may differ from seed to seed.
         environment = runner.environment.replace(num_envs=self.settings.evaluation_episodes)
@@ -214,19 +231,17 @@ class Loop:
         reset_key, step_key = jax.random.split(jax.random.fold_in(runner.evaluation_key, index))
         state, observation = environment.reset(reset_key)
 
-        def interact(carry: tuple[Any, PyTree, Any], key: Key) -> tuple[tuple[Any, PyTree, Any], None]:
-            state, observation, last = carry
-            state, timestep = environment.step(key, state, self.agent.greedy(runner.agent, observation))
-            now = (timestep.terminated, timestep.truncated, timestep.episode)
-            last = select(last[0] | last[1], last, now)
-            return (state, timestep.observation, last), None
+        def interact(carry: tuple[Any, PyTree, Any], i: Array) -> tuple[tuple[Any, PyTree, Any], None]:
+            state, observation, first = carry
+            action = self.agent.greedy(runner.agent, observation)
+            state, timestep = environment.step(jax.random.fold_in(step_key, i), state, action)
+            first = select(first[0], first, (timestep.finished, timestep.episode))
+            return (state, timestep.observation, first), None
 
-        no = jnp.zeros(environment.num_envs, bool)
-        last = (no, no, begin_episodes(environment.num_envs))
-        (_, _, last), _ = jax.lax.scan(
-            interact, (state, observation, last), jax.random.split(step_key, steps)
-        )
-        return last
+        first = (jnp.zeros(environment.num_envs, bool), begin_episodes(environment.num_envs))
+        (state, _, first), _ = jax.lax.scan(interact, (state, observation, first), jnp.arange(steps))
+        release(state)  # simulators on the host, where there are any
+        return first
 
     def measure(self, runner: Runner, tally: Tally, index: Array) -> Metrics:
         """The metrics of what has been tallied since the last ones, ``index`` epochs into the run."""
@@ -234,20 +249,19 @@ class Loop:
         per_iteration = self.settings.updates_per_iteration
         updates = jnp.where(index == 0, 1, self.iterations_per_epoch * per_iteration)
         if self.settings.evaluation_episodes:
-            terminated, truncated, episode = self.evaluate(runner, index)
-            ended = terminated | truncated
+            finished, episode = self.evaluate(runner, index)
         else:
-            ended, episode = jnp.zeros(1, bool), begin_episodes(1)
+            finished, episode = jnp.zeros(1, bool), begin_episodes(1)
         return Metrics(
             environment_steps=iterations * self.settings.rollout_size,
             updates=index * self.iterations_per_epoch * per_iteration,
             episodes=tally.episodes,
             episode_return=tally.episode_return / tally.episodes,
             episode_length=tally.episode_length / tally.episodes,
-            evaluation_episodes=jnp.sum(ended),
-            evaluation_return=jnp.mean(episode.episode_return, where=ended),
-            evaluation_length=jnp.mean(episode.episode_length, where=ended),
-            update=jax.tree.map(lambda total: total / updates, tally.update),
+            evaluation_episodes=jnp.sum(finished),
+            evaluation_return=jnp.mean(episode.episode_return, where=finished),
+            evaluation_length=jnp.mean(episode.episode_length, where=finished),
+            update=unstack(tally.update / updates, runner.agent.info),
         )
 
     def example(self, agent: Any) -> Transition:
@@ -274,15 +288,25 @@ def empty_tally(agent: Any) -> Tally:
         episodes=jnp.int32(0),
         episode_return=jnp.float32(0.0),
         episode_length=jnp.int32(0),
-        update=jax.tree.map(jnp.zeros_like, agent.info),
+        update=jnp.zeros_like(stack(agent.info)),
     )
 
 
 def count_episodes(tally: Tally, timestep: TimeStep) -> Tally:
     """Adds the episodes that ended in a step."""
-    ended, episode = timestep.ended, timestep.episode
+    finished, episode = timestep.finished, timestep.episode
     return tally.replace(
-        episodes=tally.episodes + jnp.sum(ended),
-        episode_return=tally.episode_return + jnp.sum(episode.episode_return, where=ended),
-        episode_length=tally.episode_length + jnp.sum(episode.episode_length, where=ended),
+        episodes=tally.episodes + jnp.sum(finished),
+        episode_return=tally.episode_return + jnp.sum(episode.episode_return, where=finished),
+        episode_length=tally.episode_length + jnp.sum(episode.episode_length, where=finished),
     )
+
+
+def stack(info: dict[str, Array]) -> Array:
+    """Figures by name as one array ``[K]``."""
+    return jnp.stack(jax.tree.leaves(info))
+
+
+def unstack(figures: Array, info: dict[str, Array]) -> dict[str, Array]:
+    """The reverse of :func:`stack`, for figures of the same names."""
+    return jax.tree.unflatten(jax.tree.structure(info), list(figures))

@@ -1,0 +1,260 @@
+"""Pools of simulators in this process, and the tickets by which a compiled program names them.
+
+Everything here runs on the host, most of it from inside a running program: numpy only, because a
+call of JAX from a callback can wait for the very program that called it. :mod:`.host` has the
+other side.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import secrets
+import threading
+from collections import OrderedDict
+from typing import Any, NamedTuple, Protocol
+
+import gymnasium
+import numpy as np
+
+from purejaxrl.types import InvalidInput
+
+PROCESS, SERIAL, ROW, TURN = range(4)  # the columns of a ticket
+
+
+class PoolError(RuntimeError):
+    """A state names a simulator that is gone, or that has moved on."""
+
+
+class Outcome(NamedTuple):
+    """What a step did to ``n`` simulators; arrays ``[n, …]``.
+
+    ``score`` is the reward that counts towards the episode's return and ``over`` says that this
+    episode has ended. They differ from ``reward`` and from the flags where the agent is to learn
+    from something else than the game: clipped rewards, or lives taken for episodes.
+    """
+
+    observation: np.ndarray
+    next_observation: np.ndarray
+    reward: np.ndarray
+    score: np.ndarray
+    terminated: np.ndarray
+    truncated: np.ndarray
+    over: np.ndarray
+
+
+class Pool(Protocol):
+    """Simulators on the host. Called from inside a running program: numpy only, no JAX."""
+
+    def reset(self) -> np.ndarray:
+        """Begins the first episodes and returns their observations ``[N, …]``."""
+        ...
+
+    def step(self, rows: np.ndarray | None, action: np.ndarray) -> Outcome:
+        """Steps the simulators ``rows`` ``[n]`` (None: all), and resets those that have ended."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Description(NamedTuple):
+    """What is known of an environment before a simulator is made."""
+
+    observation_space: gymnasium.Space[Any]
+    action_space: gymnasium.Space[Any]
+    max_episode_steps: int | None
+    channels_first: bool = False  # the pool's images are [C, H, W], the environment's [H, W, C]
+
+
+class Recipe(Protocol):
+    """How to make a pool: frozen, hashable and compared by value."""
+
+    @property
+    def name(self) -> str: ...
+
+    def describe(self) -> Description: ...
+
+    def open(self, seeds: np.ndarray) -> Pool:
+        """Makes one simulator for each of ``seeds`` (int32 ``[N]``, none negative)."""
+        ...
+
+
+class Options(dict[str, Any]):
+    """Keyword arguments as a static field: compared by value, and hashed by their names.
+
+    Values may thus be lists or dictionaries, as the makers of simulators like to have them.
+    """
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return hash(frozenset(self))
+
+
+class Entry:
+    """A pool in the registry, with the tickets that would step it next."""
+
+    def __init__(self, recipe: Recipe, pool: Pool, ticket: np.ndarray) -> None:
+        self.recipe, self.pool, self.ticket = recipe, pool, ticket
+        self.lock = threading.Lock()
+
+
+class Registry:
+    """The pools of this process, least recently used first."""
+
+    def __init__(self) -> None:
+        self.limit = 128
+        self.pid = os.getpid()
+        self.process = secrets.randbelow(2**31 - 1) + 1
+        self.serials = itertools.count(1)
+        self.entries: OrderedDict[int, Entry] = OrderedDict()
+        self.lock = threading.Lock()
+
+    def open(self, recipe: Recipe, seeds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Makes a pool. Returns the tickets ``[N, 4]`` and the first observations ``[N, …]``."""
+        pool = recipe.open(seeds)
+        observation = pool.reset()
+        serial = next(self.serials)
+        ticket = np.zeros((len(seeds), 4), np.int32)
+        ticket[:, PROCESS], ticket[:, SERIAL], ticket[:, ROW] = self.process, serial, np.arange(len(seeds))
+        with self.lock:
+            self.entries[serial] = Entry(recipe, pool, ticket)
+        self.shrink(self.limit)
+        return ticket.copy(), observation
+
+    def step(self, recipe: Recipe, ticket: np.ndarray, action: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Steps the simulators that the tickets ``[n, 4]`` name. Returns new tickets and an Outcome."""
+        check_range(recipe, action)
+        entry = self.find(recipe, ticket[0])
+        with entry.lock:
+            if np.array_equal(ticket, entry.ticket):  # all of one pool, in order: the common case
+                outcome = entry.pool.step(None, action)
+                entry.ticket[:, TURN] += 1
+                return entry.ticket.copy(), *outcome
+        results: list[np.ndarray] = []
+        for serial in np.unique(ticket[:, SERIAL]):
+            chosen = np.flatnonzero(ticket[:, SERIAL] == serial)
+            entry, rows = self.find(recipe, ticket[chosen[0]]), ticket[chosen, ROW]
+            with entry.lock:
+                _check_turns(entry, ticket[chosen])
+                outcome = entry.pool.step(rows, action[chosen])
+                entry.ticket[rows, TURN] += 1
+                parts = (entry.ticket[rows], *outcome)
+            if not results:
+                results = [np.empty((len(ticket), *part.shape[1:]), part.dtype) for part in parts]
+            for result, part in zip(results, parts, strict=True):
+                result[chosen] = part
+        return tuple(results)
+
+    def find(self, recipe: Recipe | None, ticket: np.ndarray) -> Entry:
+        if ticket[PROCESS] != self.process or os.getpid() != self.pid:
+            raise PoolError(
+                "the environment's state was made in another process, or restored from a checkpoint;"
+                " simulators cannot be saved: begin new episodes with env.reset(key)"
+            )
+        serial = int(ticket[SERIAL])
+        with self.lock:
+            entry = self.entries.get(serial)
+            if entry is not None:
+                self.entries.move_to_end(serial)
+        if entry is None:
+            raise PoolError(
+                f"pool {serial} of this environment's state has been released, by release or"
+                f" close_pools or because only the {self.limit} pools used last are kept"
+                " (set_pool_limit): begin new episodes with env.reset(key)"
+            )
+        if recipe is not None and entry.recipe != recipe:
+            raise PoolError(f"the state belongs to {entry.recipe}, not to {recipe}")
+        return entry
+
+    def release(self, ticket: np.ndarray) -> tuple[np.ndarray]:
+        """Gives up the simulators named; a pool is closed when none of its simulators is left."""
+        for serial in np.unique(ticket[ticket[:, PROCESS] == self.process, SERIAL]):
+            entry = self.entries.get(int(serial))
+            if entry is not None:
+                entry.ticket[ticket[ticket[:, SERIAL] == serial, ROW], TURN] = -1
+                if (entry.ticket[:, TURN] == -1).all():
+                    with self.lock:
+                        self.entries.pop(int(serial), None)
+                    self.close(entry)
+        return (np.ones(len(ticket), bool),)
+
+    def shrink(self, limit: int) -> None:
+        while True:
+            with self.lock:
+                if len(self.entries) <= limit:
+                    return
+                _, entry = self.entries.popitem(last=False)
+            self.close(entry)
+
+    def close(self, entry: Entry) -> None:
+        with entry.lock:  # a step in another thread ends first
+            entry.pool.close()
+
+
+REGISTRY = Registry()
+
+
+def check_range(recipe: Recipe, action: np.ndarray) -> None:
+    # EnvPool takes any integer for an Atari action, and plays something.
+    space = recipe.describe().action_space
+    if isinstance(space, gymnasium.spaces.Discrete):
+        low, high = int(space.start), int(space.start + space.n - 1)
+        if action.min() < low or action.max() > high:
+            wrong = action[(action < low) | (action > high)][0]
+            raise InvalidInput(f"{recipe.name} takes actions from {low} to {high}, not {wrong}")
+
+
+def _check_turns(entry: Entry, ticket: np.ndarray) -> None:
+    rows = ticket[:, ROW]
+    if len(np.unique(rows)) != len(rows):
+        raise PoolError(
+            "one environment state is stepped more than once in a batch, as vmap does where it maps"
+            " the action and not the state: a simulator cannot be copied, reset one for each"
+        )
+    wrong = np.flatnonzero(ticket[:, TURN] != entry.ticket[rows, TURN])
+    if len(wrong):
+        taken, claimed = entry.ticket[rows[wrong[0]], TURN], ticket[wrong[0], TURN]
+        if taken < 0:
+            raise PoolError("this environment's simulator has been released: begin with env.reset(key)")
+        raise PoolError(
+            f"an old environment state is stepped: its simulator has taken {taken} steps, the state"
+            f" is the one after {claimed}; a simulator cannot go back, step each state once only"
+        )
+
+
+def close_pools() -> None:
+    """Lets all simulators of this process go. Programs that still step them raise PoolError."""
+    REGISTRY.shrink(0)
+
+
+def set_pool_limit(limit: int) -> None:
+    """Keeps at most ``limit`` pools, those used last; 128 unless told.
+
+    A run needs one for each reset that it still steps: one for all the seeds of a ``vmap``, one
+    a seed with ``lax.map``, and as many again for evaluation unless that is released.
+
+    Raises:
+        InvalidInput: ``limit`` is below 1.
+    """
+    if limit < 1:
+        raise InvalidInput(f"the limit of pools must be at least 1, not {limit!r}")
+    REGISTRY.limit = limit
+    REGISTRY.shrink(limit)
+
+
+def device_space(space: gymnasium.Space[Any], what: str) -> gymnasium.Space[Any]:
+    """The space as seen from the device, where nothing has 64 bits.
+
+    Raises:
+        InvalidInput: the space is neither Box nor Discrete, ``what`` being its name in the message.
+    """
+    if isinstance(space, gymnasium.spaces.Discrete):
+        return space
+    if isinstance(space, gymnasium.spaces.Box):
+        narrow = {"float64": np.float32, "float16": np.float32, "int64": np.int32, "uint64": np.uint32}
+        dtype = np.dtype(narrow.get(space.dtype.name, space.dtype))
+        if dtype == space.dtype:
+            return space
+        with np.errstate(over="ignore"):  # the largest float64 stands for infinity
+            low, high = space.low.astype(dtype), space.high.astype(dtype)
+        return gymnasium.spaces.Box(low, high, dtype=dtype.type)
+    raise InvalidInput(f"{what} is {type(space).__name__}; only Box and Discrete are supported")
