@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import gymnasium
 import jax
+import jax.core
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
@@ -83,6 +84,8 @@ def numbers(config: Any) -> dict[str, Any]:
     """A Config as plain values that JSON can hold, by field name."""
 
     def plain(value: Any) -> Any:
+        if hasattr(value, "dtype") and jnp.issubdtype(value.dtype, np.number):
+            return np.asarray(value).tolist()
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
             return numbers(value)
         if value is None or isinstance(value, str | bool | int | float):
@@ -91,8 +94,6 @@ def numbers(config: Any) -> dict[str, Any]:
             return [plain(item) for item in value]
         if isinstance(value, dict):
             return {str(name): plain(item) for name, item in value.items()}
-        if hasattr(value, "dtype") and jnp.issubdtype(value.dtype, np.number):
-            return np.asarray(value).tolist()
         return repr(value)
 
     return {field.name: plain(getattr(config, field.name)) for field in dataclasses.fields(config)}

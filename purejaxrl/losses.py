@@ -67,7 +67,7 @@ def td_learning(v_tm1: Array, r_t: Array, discount_t: Array, v_t: Array) -> Arra
 
 
 def generalised_advantage(
-    r_t: Array, discount_t: Array, continue_t: Array, lambda_: Array, v_tm1: Array, v_t: Array
+    r_t: Array, discount_t: Array, continue_t: Array, lambda_: Array | float, v_tm1: Array, v_t: Array
 ) -> Array:
     """Generalised advantage estimates of one trajectory, which may span several episodes.
 
@@ -144,7 +144,7 @@ def entropy(logits: Array) -> Array:
     return -jnp.sum(jnp.exp(log_probabilities) * log_probabilities)
 
 
-def linear_schedule(step: Array, start: Array, end: Array, duration: Array) -> Array:
+def linear_schedule(step: Array, start: Array | float, end: Array | float, duration: Array | float) -> Array:
     """A value that moves in a straight line from ``start`` to ``end`` and stays there.
 
     All four may be traced, so that a sweep may vmap over them (``optax.linear_schedule`` branches

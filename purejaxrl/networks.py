@@ -22,7 +22,7 @@ import gymnasium
 import jax
 import jax.numpy as jnp
 
-from purejaxrl.types import Array, InvalidInput, Key
+from purejaxrl.types import Array, InvalidInput, Key, PyTree
 
 Activation = Callable[[Array], Array]
 Initialiser = Callable[..., Array]
@@ -333,6 +333,11 @@ def make_torso(
     if name.endswith("cnn") and len(observation_space.shape or ()) not in (2, 3):
         raise InvalidInput(f"{name} reads images or boards, not observations of {observation_space}")
     return torsos[name]
+
+
+def apply(network: nn.Module, params: PyTree, *inputs: PyTree) -> Any:
+    """What a network makes of a batch: its inputs and outputs have a leading axis ``[B]``."""
+    return jax.vmap(network.apply, in_axes=(None, *[0] * len(inputs)))(params, *inputs)
 
 
 def example(space: gymnasium.Space[Any]) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any, Literal
 
 import flax.linen as nn
@@ -131,7 +132,7 @@ def greedy(state: State, observation: PyTree) -> Array:
 
 def policy_and_value(state: State, params: PyTree, observation: PyTree) -> tuple[Array, Array]:
     """Logits ``[B, A]`` and values ``[B]`` of observations ``[B, …]`` under ``params``."""
-    return jax.vmap(state.network.apply, in_axes=(None, 0))(params, observation)
+    return networks.apply(state.network, params, observation)
 
 
 @jax.jit
@@ -182,7 +183,8 @@ def update(state: State, rollout: Transition) -> State:
         config.max_gradient_value,
         config.max_gradient_norm,
     )
-    return state.replace(
+    return dataclasses.replace(
+        state,
         params=params,
         optimiser_state=optimiser_state,
         step=state.step + 1,

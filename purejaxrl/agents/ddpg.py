@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import flax.linen as nn
@@ -169,12 +170,12 @@ def greedy(state: State, observation: PyTree) -> Array:
 
 def policy(state: State, params: PyTree, observation: PyTree) -> Array:
     """Actions ``[B, A]`` in [-1, 1] for observations ``[B, …]`` under the actor's ``params``."""
-    return jax.vmap(state.actor.apply, in_axes=(None, 0))(params, observation)
+    return networks.apply(state.actor, params, observation)
 
 
 def action_value(state: State, params: PyTree, observation: PyTree, action: Array) -> Array:
     """Values ``[B]`` of actions ``[B, A]`` in [-1, 1] under the critic's ``params``."""
-    return jax.vmap(state.critic.apply, in_axes=(None, 0, 0))(params, observation, action)
+    return networks.apply(state.critic, params, observation, action)
 
 
 @jax.jit
@@ -190,7 +191,8 @@ def update(state: State, batch: Transition) -> State:
     state, critic_info = update_critic(state, batch)
     state, actor_info = update_actor(state, batch)
     tau = state.config.tau
-    return state.replace(
+    return dataclasses.replace(
+        state,
         target_actor_params=optax.incremental_update(state.actor_params, state.target_actor_params, tau),
         target_critic_params=optax.incremental_update(state.critic_params, state.target_critic_params, tau),
         step=state.step + 1,
@@ -222,7 +224,7 @@ def update_critic(state: State, batch: Transition) -> tuple[State, dict[str, Arr
         config.max_gradient_norm,
     )
     info = info | {"critic_loss": value, "critic_gradient_norm": norm}
-    return state.replace(critic_params=params, critic_optimiser_state=optimiser_state), info
+    return dataclasses.replace(state, critic_params=params, critic_optimiser_state=optimiser_state), info
 
 
 def update_actor(state: State, batch: Transition) -> tuple[State, dict[str, Array]]:
@@ -243,4 +245,4 @@ def update_actor(state: State, batch: Transition) -> tuple[State, dict[str, Arra
         config.max_gradient_norm,
     )
     info = {"actor_loss": value, "actor_gradient_norm": norm}
-    return state.replace(actor_params=params, actor_optimiser_state=optimiser_state), info
+    return dataclasses.replace(state, actor_params=params, actor_optimiser_state=optimiser_state), info

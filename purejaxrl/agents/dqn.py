@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any, Literal
 
 import flax.linen as nn
@@ -139,7 +140,7 @@ def greedy(state: State, observation: PyTree) -> Array:
 
 def action_values(state: State, params: PyTree, observation: PyTree) -> Array:
     """Action values ``[B, A]`` of observations ``[B, …]`` under ``params``."""
-    return jax.vmap(state.network.apply, in_axes=(None, 0))(params, observation)
+    return networks.apply(state.network, params, observation)
 
 
 @jax.jit
@@ -173,7 +174,8 @@ def update(state: State, batch: Transition) -> State:
     )
     step = state.step + 1
     tau = jnp.where(step % config.target_period == 0, config.tau, 0.0)
-    return state.replace(
+    return dataclasses.replace(
+        state,
         params=params,
         target_params=optax.incremental_update(params, state.target_params, tau),
         optimiser_state=optimiser_state,

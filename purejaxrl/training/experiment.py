@@ -39,7 +39,8 @@ class Experiment(Generic[C]):
     seed: int = 0
     """Root of every random number: seed i draws from fold_in(key(seed), i)."""
     seeds: seeds_.Seeds = "auto"
-    """vmap steps the seeds together, map one after another with the bits each has alone; auto is map on a CPU."""
+    """vmap steps the seeds together; map takes one after another, each with the bits it has alone; auto is
+    map on a CPU and vmap elsewhere."""
     devices: int | None = None
     """Devices to share the seeds among; None takes all there are."""
 

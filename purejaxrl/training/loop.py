@@ -91,7 +91,8 @@ class Loop:
         self.settings.check(self.memory.warmup_steps)
         if self.environment.num_envs != self.settings.num_envs:
             raise InvalidInput(
-                f"the environment is a batch of {self.environment.num_envs}, not of num_envs = {self.settings.num_envs}"
+                f"the environment is a batch of {self.environment.num_envs}, not of"
+                f" num_envs = {self.settings.num_envs}"
             )
         jax.eval_shape(self.begin, jax.random.key(0))
 
@@ -154,18 +155,20 @@ class Loop:
                 agent, _, total = carry
                 agent = self.agent.update(agent, batch)
                 last = stack(agent.info)
-                return (agent.replace(info=info), last, total + last), None
+                return (dataclasses.replace(agent, info=info), last, total + last), None
 
             # All batches of an iteration are drawn before the scan over them: a buffer that a scan
             # reads would be copied when the next iteration writes to it.
             batches = self.sample(runner, count)
-            carry = (runner.agent, last, tally.update)
-            (agent, last, total), _ = jax.lax.scan(learn, carry, batches)
-            return (runner.replace(agent=agent), tally.replace(update=total), last), None
+            learner = (runner.agent, last, tally.update)
+            (agent, last, total), _ = jax.lax.scan(learn, learner, batches)
+            tally = dataclasses.replace(tally, update=total)
+            return (dataclasses.replace(runner, agent=agent), tally, last), None
 
         carry = (runner, empty_tally(runner.agent), stack(info))
         (runner, tally, last), _ = jax.lax.scan(iterate, carry, jnp.arange(self.iterations_per_epoch))
-        runner = runner.replace(agent=runner.agent.replace(info=unstack(last, info)))
+        agent = dataclasses.replace(runner.agent, info=unstack(last, info))
+        runner = dataclasses.replace(runner, agent=agent)
         return runner, self.measure(runner, tally, index + 1)
 
     def epochs(self, runner: Runner) -> tuple[Runner, Metrics]:
@@ -215,7 +218,9 @@ class Loop:
             count * length + jnp.arange(length),
         )
         memory = self.memory.add(runner.memory, rollout, count)
-        runner = runner.replace(environment_state=environment_state, observation=observation, memory=memory)
+        runner = dataclasses.replace(
+            runner, environment_state=environment_state, observation=observation, memory=memory
+        )
         return runner, tally
 
     def evaluate(self, runner: Runner, index: Array) -> tuple[Array, EpisodeStatistics]:
@@ -295,7 +300,8 @@ def empty_tally(agent: Any) -> Tally:
 def count_episodes(tally: Tally, timestep: TimeStep) -> Tally:
     """Adds the episodes that ended in a step."""
     finished, episode = timestep.finished, timestep.episode
-    return tally.replace(
+    return dataclasses.replace(
+        tally,
         episodes=tally.episodes + jnp.sum(finished),
         episode_return=tally.episode_return + jnp.sum(episode.episode_return, where=finished),
         episode_length=tally.episode_length + jnp.sum(episode.episode_length, where=finished),

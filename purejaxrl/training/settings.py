@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from typing import Any
 
 from purejaxrl.types import InvalidInput
 
@@ -58,12 +59,12 @@ class Settings:
         if (self.total_steps - warmup) % epoch:
             nearest = warmup + max(1, round((self.total_steps - warmup) / epoch)) * epoch
             raise InvalidInput(
-                f"total_steps less {warmup} steps of warm-up must be a multiple of num_envs × rollout_length ×"
-                f" num_epochs = {self.num_envs} × {self.rollout_length} × {self.num_epochs} = {epoch};"
+                f"total_steps less {warmup} steps of warm-up must be a multiple of num_envs × rollout_length"
+                f" × num_epochs = {self.num_envs} × {self.rollout_length} × {self.num_epochs} = {epoch};"
                 f" {self.total_steps} is not, {nearest} is"
             )
 
-    def _whole_numbers(self) -> Iterator[tuple[str, int]]:
+    def _whole_numbers(self) -> Iterator[tuple[str, Any]]:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if value is not None or field.name != "evaluation_steps":
