@@ -154,21 +154,25 @@ def run_with_progress(experiment: Experiment[Any], output: Path | None, console:
         ),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=console) as bar:
-        task = bar.add_task("compile", total=experiment.settings.num_epochs, rate="", left="", score="")
+    bar = Progress(*columns, console=console)
+    task = bar.add_task("compile", total=experiment.settings.num_epochs, rate="", left="", score="")
 
-        def report(progress: training.Progress) -> None:
-            fields: dict[str, Any] = {"description": progress.stage, "completed": progress.epoch}
-            if progress.metrics is not None and progress.seconds > 0:
-                fields["score"] = f"return {mean_return(progress.metrics):.1f}"
-            if progress.epoch:
-                per_epoch = progress.seconds_at_epoch / progress.epoch
-                left = max(per_epoch * progress.num_epochs - progress.seconds, 0.0)
-                fields["rate"] = f"{progress.environment_steps / progress.seconds_at_epoch:,.0f} steps/s"
-                fields["left"] = f"{left:.0f} s left"
-            bar.update(task, **fields)
+    def report(progress: training.Progress) -> None:
+        bar.start()  # no earlier: where something given cannot work, that is all there is to read
+        fields: dict[str, Any] = {"description": progress.stage, "completed": progress.epoch}
+        if progress.metrics is not None and progress.seconds > 0:
+            fields["score"] = f"return {mean_return(progress.metrics):.1f}"
+        if progress.epoch:
+            per_epoch = progress.seconds_at_epoch / progress.epoch
+            left = max(per_epoch * progress.num_epochs - progress.seconds, 0.0)
+            fields["rate"] = f"{progress.environment_steps / progress.seconds_at_epoch:,.0f} steps/s"
+            fields["left"] = f"{left:.0f} s left"
+        bar.update(task, **fields)
 
+    try:
         return training.run(experiment, output, report)
+    finally:
+        bar.stop()
 
 
 def mean_return(metrics: training.Metrics) -> float:
