@@ -93,7 +93,7 @@ updated = dqn.update(state, batch)
 show(updated.info)
 close(updated.info["loss"], np.mean(td_error**2 / 2))
 close(updated.info["td_error"], np.mean(np.abs(td_error)))
-close(updated.info["action_value"], jnp.mean(q))  # of both actions
+close(updated.info["action_value"], np.mean(predicted))  # of the actions taken
 
 # %% [markdown]
 # Adam's first step is `learning_rate` long in every weight that has a gradient: the three entries that were
@@ -223,14 +223,7 @@ def interact(carry, key):
     act_key, step_key = jax.random.split(key)
     action = jax.random.randint(act_key, (8,), 0, 2)
     environment_state, timestep = environment.step(step_key, environment_state, action)
-    return (environment_state, timestep.observation), Transition(
-        observation=observation,
-        action=action,
-        reward=timestep.reward,
-        terminated=timestep.terminated,
-        truncated=timestep.truncated,
-        next_observation=timestep.next_observation,
-    )
+    return (environment_state, timestep.observation), timestep.transition(observation, action)
 
 
 reset_key, step_key = jax.random.split(collect_key)

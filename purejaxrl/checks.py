@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from typing import Any, TypeVar
 
 import gymnasium
@@ -53,7 +54,7 @@ def whole(config: Any, low: int, *names: str) -> None:
                 raise InvalidInput(f"{name} must be a whole number of at least {low}, not {value!r}")
 
 
-def one_of(config: Any, name: str, choices: tuple[str, ...]) -> None:
+def one_of(config: Any, name: str, choices: Iterable[str]) -> None:
     """Checks that a field is one of the named choices."""
     if getattr(config, name) not in choices:
         raise InvalidInput(f"{name} must be one of {', '.join(choices)}, not {getattr(config, name)!r}")
@@ -63,6 +64,8 @@ def discrete(algorithm: str, space: gymnasium.Space[Any]) -> int:
     """The number of actions in a Discrete space, or InvalidInput where it is another."""
     if not isinstance(space, gymnasium.spaces.Discrete):
         raise InvalidInput(f"{algorithm} needs a Discrete action space, not {space}")
+    if space.start != 0:
+        raise InvalidInput(f"{algorithm} counts actions from 0, and so cannot act in {space}")
     return int(space.n)
 
 
@@ -70,8 +73,10 @@ def bounded_box(algorithm: str, space: gymnasium.Space[Any]) -> gymnasium.spaces
     """The space where it is a bounded Box of one axis, or InvalidInput."""
     if not isinstance(space, gymnasium.spaces.Box):
         raise InvalidInput(f"{algorithm} needs a continuous (Box) action space, not {space}")
-    if len(space.shape) != 1 or not space.is_bounded():
-        raise InvalidInput(f"{algorithm} needs a bounded Box of one axis as action space, not {space}")
+    if len(space.shape) != 1 or not space.is_bounded() or not np.all(space.low < space.high):
+        raise InvalidInput(
+            f"{algorithm} needs a bounded Box of one axis, with a range in each action, not {space}"
+        )
     return space
 
 

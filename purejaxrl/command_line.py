@@ -172,7 +172,8 @@ def run_with_progress(experiment: Experiment[Any], output: Path | None, console:
     try:
         return training.run(experiment, output, report)
     finally:
-        bar.stop()
+        if bar.live.is_started:
+            bar.stop()
 
 
 def mean_return(metrics: training.Metrics) -> float:

@@ -314,11 +314,8 @@ def make_torso(
     """The torso that a Config names; ``auto`` is :func:`default_torso`.
 
     Raises:
-        InvalidInput: a name is not known, or the torso cannot read such observations.
+        InvalidInput: the torso's name is not known, or it cannot read such observations.
     """
-    for given, known in ((initialiser, INITIALISERS), (activation, ACTIVATIONS)):
-        if given not in known:
-            raise InvalidInput(f"{given!r} is not one of {', '.join(known)}")
     kernel_init = INITIALISERS[initialiser]
     automatic = default_torso(observation_space, hidden_sizes, ACTIVATIONS[activation], kernel_init)
     torsos: dict[str, nn.Module] = {
@@ -342,4 +339,4 @@ def apply(network: nn.Module, params: PyTree, *inputs: PyTree) -> Any:
 
 def example(space: gymnasium.Space[Any]) -> Array:
     """A zero of a space's shape and type, to initialise a network or a memory with."""
-    return jnp.zeros(space.shape or (), space.dtype)
+    return jnp.zeros(space.shape or (), jax.dtypes.canonicalize_dtype(space.dtype))

@@ -74,6 +74,18 @@ class TimeStep:
         """Whether the step was the last that the learner is to see of its episode, for either reason."""
         return self.terminated | self.truncated
 
+    def transition(self, observation: PyTree, action: Array, extras: PyTree = ()) -> Transition:
+        """The experience of having taken ``action`` in ``observation``, which this step answers."""
+        return Transition(
+            observation=observation,
+            action=action,
+            reward=self.reward,
+            terminated=self.terminated,
+            truncated=self.truncated,
+            next_observation=self.next_observation,
+            extras=extras,
+        )
+
 
 @struct.dataclass
 class Metrics:

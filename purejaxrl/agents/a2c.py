@@ -108,6 +108,8 @@ def check(config: Config) -> None:
     checks.within(config, 0, jnp.inf, "optimiser_epsilon", exclusive=True)
     checks.within(config, 0, jnp.inf, "max_gradient_value", "max_gradient_norm", exclusive=True)
     checks.one_of(config, "optimiser", ("rmsprop", "adam"))
+    checks.one_of(config, "activation", networks.ACTIVATIONS)
+    checks.one_of(config, "initialiser", networks.INITIALISERS)
     checks.whole(config, 1, "hidden_sizes")
 
 
@@ -148,7 +150,7 @@ def update(state: State, rollout: Transition) -> State:
     shape = rollout.reward.shape
     batch = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), rollout)
     discount_t = config.discount * (1.0 - rollout.terminated)
-    continue_t = 1.0 - (rollout.terminated | rollout.truncated)
+    continue_t = (1.0 - rollout.terminated) * (1.0 - rollout.truncated)
     _, v_t = policy_and_value(state, state.params, batch.next_observation)
 
     def loss(params: PyTree) -> tuple[Array, dict[str, Array]]:

@@ -136,6 +136,7 @@ def check(config: Config) -> None:
     checks.within(config, 0, 1, "discount", "tau")
     checks.within(config, 0, jnp.inf, "max_gradient_value", "max_gradient_norm", exclusive=True)
     checks.within(config, 0, jnp.inf, "actor_output_scale", "critic_output_scale", exclusive=True)
+    checks.one_of(config, "initialiser", networks.INITIALISERS)
     checks.whole(config, 1, "batch_size", "buffer_capacity", "hidden_sizes")
     checks.whole(config, 0, "warmup_steps")
 

@@ -112,6 +112,7 @@ def check(config: Config) -> None:
     checks.within(config, 1, jnp.inf, "target_period")
     checks.within(config, 0, jnp.inf, "max_gradient_value", "max_gradient_norm", exclusive=True)
     checks.one_of(config, "loss", ("squared", "huber"))
+    checks.one_of(config, "initialiser", networks.INITIALISERS)
     checks.whole(config, 1, "batch_size", "buffer_capacity", "hidden_sizes")
     checks.whole(config, 0, "warmup_steps")
 
@@ -160,7 +161,8 @@ def update(state: State, batch: Transition) -> State:
         q_tm1 = action_values(state, params, batch.observation)
         td_error = jax.vmap(losses.q_learning)(q_tm1, batch.action, batch.reward, discount_t, q_t)
         penalty = optax.huber_loss(td_error) if config.loss == "huber" else optax.l2_loss(td_error)
-        info = {"td_error": jnp.mean(jnp.abs(td_error)), "action_value": jnp.mean(q_tm1)}
+        taken = jnp.take_along_axis(q_tm1, batch.action[:, None], axis=1)
+        info = {"td_error": jnp.mean(jnp.abs(td_error)), "action_value": jnp.mean(taken)}
         return jnp.mean(penalty), info
 
     (value, info), gradients = jax.value_and_grad(loss, has_aux=True)(state.params)

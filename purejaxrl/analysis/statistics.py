@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import scipy.stats
 
 
 def bootstrap_interval(
@@ -12,7 +11,7 @@ def bootstrap_interval(
     """A percentile bootstrap interval of the mean over the first axis, which is the seeds'.
 
     Args:
-        values: ``[num_seeds, …]``; NaNs are left out.
+        values: ``[num_seeds, …]``; NaNs are left out, and where there is nothing else both ends are NaN.
         confidence: the share of intervals that hold the true mean.
         resamples: how often the seeds are drawn anew. The draws are fixed: the same values give the
             same interval.
@@ -23,16 +22,14 @@ def bootstrap_interval(
 
     Source: Efron (1979), "Bootstrap methods: another look at the jackknife".
     """
-    values = np.asarray(values, np.float64)
-    if len(values) == 1:
-        return values[0], values[0]
-    interval = scipy.stats.bootstrap(
-        (values,),
-        np.nanmean,
-        axis=0,
-        confidence_level=confidence,
-        n_resamples=resamples,
-        method="percentile",
-        rng=np.random.default_rng(0),
-    ).confidence_interval
-    return interval.low, interval.high
+    tails = [(1 - confidence) / 2, (1 + confidence) / 2]
+
+    def interval(column: np.ndarray) -> np.ndarray:
+        present = column[~np.isnan(column)]
+        if not len(present):
+            return np.full(2, np.nan)
+        drawn = np.random.default_rng(0).integers(len(present), size=(resamples, len(present)))
+        return np.quantile(present[drawn].mean(axis=1), tails)
+
+    low, high = np.apply_along_axis(interval, 0, np.asarray(values, np.float64))
+    return low, high

@@ -202,15 +202,8 @@ class Loop:
             step = index * self.settings.num_envs
             action, extras = self.agent.act(runner.agent, observation, act_key, step)
             state, timestep = environment.step(step_key, state, action)
-            return (state, timestep.observation, count_episodes(tally, timestep)), Transition(
-                observation=observation,
-                action=action,
-                reward=timestep.reward,
-                terminated=timestep.terminated,
-                truncated=timestep.truncated,
-                next_observation=timestep.next_observation,
-                extras=extras,
-            )
+            carry = (state, timestep.observation, count_episodes(tally, timestep))
+            return carry, timestep.transition(observation, action, extras)
 
         (environment_state, observation, tally), rollout = jax.lax.scan(
             interact,

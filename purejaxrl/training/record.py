@@ -45,9 +45,10 @@ class Record:
         """
         folder = output if output is not None else next(_free(Path("runs"), name))
         try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
             while True:
                 try:
-                    folder.mkdir(parents=True)
+                    folder.mkdir()
                     return cls(folder)
                 except FileExistsError:
                     if output is not None:
@@ -56,7 +57,7 @@ class Record:
                         ) from None
                     folder = next(_free(Path("runs"), name))
         except OSError as error:
-            reason = error.strerror or str(error)
+            reason = f"{error.strerror}: {error.filename}"
             raise InvalidInput(f"the output folder {folder} cannot be written: {reason}") from error
 
     def write_experiment(self, experiment: Experiment[Any], programs: Programs) -> None:
@@ -133,7 +134,7 @@ def _free(parent: Path, name: str) -> Iterator[Path]:
     number = 1
     while True:
         folder = parent / f"{name}-{number:03d}"
-        if not folder.exists():
+        if not os.path.lexists(folder):
             yield folder
         number += 1
 

@@ -97,8 +97,9 @@ def over_seeds(
 
 def pad(keys: Key, mesh: Mesh) -> Key:
     """Repeats the last key until the devices divide the seeds; what comes of it is dropped later."""
-    missing = -keys.shape[0] % mesh.size
-    return jnp.concatenate([keys, jnp.repeat(keys[-1:], missing)]) if missing else keys
+    number = keys.shape[0]
+    missing = -number % mesh.size
+    return keys[np.minimum(np.arange(number + missing), number - 1)] if missing else keys
 
 
 def place(tree: PyTree, mesh: Mesh) -> PyTree:

@@ -1,0 +1,170 @@
+"""Networks that are tables, and batches made by hand: what the tests of the agents' mathematics share.
+
+Observations number the rows, so that every parameter is a value, a preference or an action, and every
+gradient can be worked out on paper. Nothing here is random.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from types import ModuleType
+from typing import Any
+
+import flax.linen as nn
+import gymnasium
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from purejaxrl.agents import a2c, ddpg, dqn
+from purejaxrl.types import Array, Transition
+
+NUM_ROWS = 8  # observations 0 … 7
+OBSERVATIONS = gymnasium.spaces.Discrete(NUM_ROWS)
+TWO_ACTIONS = gymnasium.spaces.Discrete(2)
+PLUS_MINUS_TWO = gymnasium.spaces.Box(-2.0, 2.0, (1,), np.float32)
+
+zeros = nn.initializers.zeros
+
+
+class ValueTable(nn.Module):
+    """Action values: ``q[observation]``."""
+
+    @nn.compact
+    def __call__(self, observation: Array) -> Array:
+        return self.param("q", zeros, (NUM_ROWS, 2))[observation]
+
+
+class PolicyTable(nn.Module):
+    """Logits and value: ``logits[observation]``, ``v[observation]``."""
+
+    @nn.compact
+    def __call__(self, observation: Array) -> tuple[Array, Array]:
+        logits = self.param("logits", zeros, (NUM_ROWS, 2))
+        return logits[observation], self.param("v", zeros, (NUM_ROWS,))[observation]
+
+
+class ActorTable(nn.Module):
+    """The action in [-1, 1]: ``mu[observation]``."""
+
+    size: int = 1
+
+    @nn.compact
+    def __call__(self, observation: Array) -> Array:
+        return self.param("mu", zeros, (NUM_ROWS, self.size))[observation]
+
+
+class CriticTable(nn.Module):
+    """A value that is linear in the action: ``b[observation] + w[observation] · action``."""
+
+    size: int = 1
+
+    @nn.compact
+    def __call__(self, observation: Array, action: Array) -> Array:
+        w, b = self.param("w", zeros, (NUM_ROWS, self.size)), self.param("b", zeros, (NUM_ROWS,))
+        return b[observation] + jnp.dot(w[observation], action)
+
+
+def rows(*given: Any) -> Array:
+    """A table of float32 whose first rows are given and whose others are 0."""
+    first = np.asarray(given, np.float32)
+    return jnp.asarray(
+        np.concatenate([first, np.zeros((NUM_ROWS - len(first), *first.shape[1:]))]), jnp.float32
+    )
+
+
+def tree(**tables: Array) -> dict[str, dict[str, Array]]:
+    """Tables by name, as the parameters of a network."""
+    return {"params": tables}
+
+
+# --- DQN ---------------------------------------------------------------------------------------
+
+DQN_BATCH = Transition(
+    observation=jnp.array([0, 0, 1, 1]),
+    action=jnp.array([0, 1, 0, 1]),
+    reward=jnp.array([1.0, 1.0, 0.0, 9.0]),
+    terminated=jnp.array([False, True, False, True]),
+    truncated=jnp.array([False, False, True, True]),
+    next_observation=jnp.array([1, 2, 1, 2]),
+)
+
+
+def dqn_state(**config: Any) -> dqn.State:
+    """Values and target values that differ, so that taking one for the other shows."""
+    given = dqn.Config(**({"discount": 0.5, "learning_rate": 0.1, "network": ValueTable()} | config))
+    state = dqn.init(jax.random.key(0), given, OBSERVATIONS, TWO_ACTIONS)
+    return dataclasses.replace(
+        state,
+        params=tree(q=rows([2.0, 0.5], [6.0, 9.0], [-50.0, -70.0])),
+        target_params=tree(q=rows([-9.0, -9.0], [2.0, 6.0], [100.0, 300.0])),
+    )
+
+
+# --- A2C ---------------------------------------------------------------------------------------
+
+# Two environments, three steps each: the first walks through rows 0 to 3, the second through 4 to 7.
+A2C_VALUES = [1.0, 2.0, 4.0, 8.0, 2.0, 4.0, 6.0, 8.0]
+ROLLOUT = Transition(
+    observation=jnp.array([[0, 4], [1, 5], [2, 6]]),
+    action=jnp.array([[0, 1], [1, 0], [0, 1]]),
+    reward=jnp.array([[1.0, 2.0], [2.0, 3.0], [3.0, 1.0]]),
+    terminated=jnp.zeros((3, 2), bool),
+    truncated=jnp.zeros((3, 2), bool),
+    next_observation=jnp.array([[1, 5], [2, 6], [3, 7]]),
+)
+# RMSProp that is stochastic gradient descent of step size 1: the mean of squares stays 0, and 1 is added.
+SGD: dict[str, Any] = {
+    "learning_rate": 1.0,
+    "optimiser_decay": 1.0,
+    "optimiser_epsilon": 1.0,
+    "max_gradient_norm": None,
+}
+
+
+def a2c_state(**config: Any) -> a2c.State:
+    """A uniform policy, values as above."""
+    given = a2c.Config(**({"discount": 0.5, "network": PolicyTable()} | SGD | config))
+    state = a2c.init(jax.random.key(0), given, OBSERVATIONS, TWO_ACTIONS)
+    return dataclasses.replace(state, params=tree(logits=rows([0.0, 0.0]), v=rows(*A2C_VALUES)))
+
+
+# --- DDPG --------------------------------------------------------------------------------------
+
+DDPG_BATCH = Transition(
+    observation=jnp.array([0, 1, 0, 1]),
+    action=jnp.array([[1.0], [-2.0], [0.0], [2.0]]),  # in [-2, 2]; the critic sees 0.5, -1, 0, 1
+    reward=jnp.array([1.0, 2.0, 0.0, 1.0]),
+    terminated=jnp.array([False, True, False, True]),
+    truncated=jnp.array([False, False, True, True]),
+    next_observation=jnp.array([1, 2, 1, 2]),
+)
+
+
+def ddpg_state(action_space: gymnasium.spaces.Box = PLUS_MINUS_TWO, **config: Any) -> ddpg.State:
+    """Networks and target networks that differ, so that taking one for the other shows."""
+    size = action_space.shape[0]
+    defaults = {
+        "discount": 0.5,
+        "tau": 0.25,
+        "critic_learning_rate": 0.1,
+        "actor_learning_rate": 0.2,
+        "actor": ActorTable(size),
+        "critic": CriticTable(size),
+    }
+    state = ddpg.init(jax.random.key(0), ddpg.Config(**(defaults | config)), OBSERVATIONS, action_space)
+    ones = np.ones(size)
+    return dataclasses.replace(
+        state,
+        actor_params=tree(mu=rows(0.5 * ones, 0.25 * ones)),
+        critic_params=tree(w=rows(2 * ones, ones, -30 * ones), b=rows(1.0, 2.0, -40.0)),
+        target_actor_params=tree(mu=rows(ones, -0.5 * ones, ones)),
+        target_critic_params=tree(w=rows(-7 * ones, 4 * ones, 100 * ones), b=rows(-7.0, 3.0, 100.0)),
+    )
+
+
+CASES: dict[str, tuple[ModuleType, Any, Transition]] = {
+    "dqn": (dqn, dqn_state, DQN_BATCH),
+    "a2c": (a2c, a2c_state, ROLLOUT),
+    "ddpg": (ddpg, ddpg_state, DDPG_BATCH),
+}

@@ -1,0 +1,337 @@
+"""Every field of every Config does something, and does it where it should; bad ones say what is wrong."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import Any
+
+import flax.linen as nn
+import gymnasium
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from purejaxrl import networks
+from purejaxrl.agents import a2c, ddpg, dqn
+from purejaxrl.types import InvalidInput, Transition
+
+AGENTS: dict[str, Any] = {"dqn": dqn, "a2c": a2c, "ddpg": ddpg}
+BOARD = gymnasium.spaces.Box(-1.0, 1.0, (3, 3), np.float32)  # read by an MLP, or by a small CNN
+THREE_ACTIONS = gymnasium.spaces.Discrete(3)
+BOX = gymnasium.spaces.Box(-2.0, 2.0, (1,), np.float32)
+SMALL = networks.MLP((3,))
+
+# A Config in which every field matters, then another value for each field and the places where it shows:
+# "init" the first parameters, "update" what two updates make of them, "act" the actions of the first
+# parameters, "memory" what the memory gives out and from when on.
+BASE: dict[str, Any] = {
+    "dqn": dqn.Config(
+        learning_rate=0.01,
+        epsilon_end=0.1,
+        epsilon_steps=10,
+        tau=0.5,
+        target_period=1,
+        hidden_sizes=(4,),
+        batch_size=4,
+        buffer_capacity=8,
+        warmup_steps=2,
+    ),
+    "a2c": a2c.Config(learning_rate=0.01, entropy_coefficient=0.1, hidden_sizes=(4,)),
+    "ddpg": ddpg.Config(
+        noise_start=0.5,
+        noise_end=0.1,
+        noise_steps=10,
+        hidden_sizes=(4,),
+        batch_size=4,
+        buffer_capacity=8,
+        warmup_steps=2,
+    ),
+}
+OTHER: dict[str, dict[str, tuple[Any, set[str]]]] = {
+    "dqn": {
+        "learning_rate": (0.02, {"update"}),
+        "discount": (0.5, {"update"}),
+        "epsilon_start": (0.2, {"act"}),
+        "epsilon_end": (0.9, {"act"}),
+        "epsilon_steps": (100, {"act"}),
+        "tau": (0.25, {"update"}),
+        "target_period": (2, {"update"}),
+        "max_gradient_value": (1e-3, {"update"}),
+        "max_gradient_norm": (1e-3, {"update"}),
+        "loss": ("huber", {"update"}),
+        "hidden_sizes": ((5,), {"init"}),
+        "torso": ("small_cnn", {"init"}),
+        "initialiser": ("xavier", {"init"}),
+        "batch_size": (5, {"memory"}),
+        "buffer_capacity": (16, {"memory"}),
+        "warmup_steps": (3, {"memory"}),
+        "network": (networks.QNetwork(SMALL, 3), {"init"}),
+    },
+    "a2c": {
+        "learning_rate": (0.02, {"update"}),
+        "discount": (0.5, {"update"}),
+        "gae_lambda": (0.5, {"update"}),
+        "value_coefficient": (0.9, {"update"}),
+        "entropy_coefficient": (0.2, {"update"}),
+        "optimiser_decay": (0.9, {"update"}),
+        "optimiser_epsilon": (1e-2, {"update"}),
+        "max_gradient_value": (1e-3, {"update"}),
+        "max_gradient_norm": (None, {"update"}),
+        "optimiser": ("adam", {"update"}),
+        "hidden_sizes": ((5,), {"init"}),
+        "activation": ("relu", {"update"}),
+        "torso": ("small_cnn", {"init"}),
+        "initialiser": ("pytorch", {"init"}),
+        "shared_torso": (True, {"init"}),
+        "network": (networks.ActorCritic(SMALL, 3), {"init"}),
+    },
+    "ddpg": {
+        "actor_learning_rate": (2e-3, {"update"}),
+        "critic_learning_rate": (2e-3, {"update"}),
+        "discount": (0.5, {"update"}),
+        "tau": (0.5, {"update"}),
+        "noise_start": (0.9, {"act"}),
+        "noise_end": (0.9, {"act"}),
+        "noise_steps": (100, {"act"}),
+        "max_gradient_value": (1e-3, {"update"}),
+        "max_gradient_norm": (1e-3, {"update"}),
+        "actor_output_scale": (0.003, {"init"}),
+        "critic_output_scale": (0.003, {"init"}),
+        "hidden_sizes": ((5,), {"init"}),
+        "initialiser": ("xavier", {"init"}),
+        "batch_size": (5, {"memory"}),
+        "buffer_capacity": (16, {"memory"}),
+        "warmup_steps": (4, {"memory", "act"}),
+        "actor": (networks.DeterministicActor(SMALL, 1), {"init"}),
+        "critic": (networks.Critic(SMALL), {"init"}),
+    },
+}
+
+
+def rollout(name: str, seed: int) -> Transition:
+    """Four steps of one environment ``[4, 1]``, with an end of each kind."""
+    random = np.random.default_rng(seed)
+    action = random.uniform(-2, 2, (4, 1, 1)) if name == "ddpg" else random.integers(0, 3, (4, 1))
+    return Transition(
+        observation=jnp.asarray(random.uniform(-1, 1, (4, 1, 3, 3)), jnp.float32),
+        action=jnp.asarray(action),
+        reward=jnp.asarray(random.normal(size=(4, 1)) * 5, jnp.float32),
+        terminated=jnp.array([[False], [True], [False], [False]]),
+        truncated=jnp.array([[False], [False], [False], [True]]),
+        next_observation=jnp.asarray(random.uniform(-1, 1, (4, 1, 3, 3)), jnp.float32),
+    )
+
+
+def make(name: str, config: Any) -> Any:
+    return AGENTS[name].init(jax.random.key(0), config, BOARD, BOX if name == "ddpg" else THREE_ACTIONS)
+
+
+def params(state: Any) -> dict[str, Any]:
+    """All of a state's parameters, those of target networks, too."""
+    fields = [field.name for field in dataclasses.fields(state) if field.name.endswith("params")]
+    return {field: getattr(state, field) for field in fields}
+
+
+def first_params(name: str, config: Any) -> Any:
+    return params(make(name, config))
+
+
+def updated_params(name: str, config: Any) -> Any:
+    state = make(name, config)
+    for seed in range(2):
+        batch = rollout(name, seed)
+        if name != "a2c":
+            batch = jax.tree.map(lambda leaf: leaf[:, 0], batch)
+        state = AGENTS[name].update(state, batch)
+    return params(state)
+
+
+def actions(name: str, config: Any) -> Any:
+    act, state = jax.jit(AGENTS[name].act), make(name, config)
+    observation = jax.random.uniform(jax.random.key(1), (64, 3, 3), minval=-1.0)
+    return [act(state, observation, jax.random.key(2), step)[0] for step in (0, 3, 7, 50)]
+
+
+def remembered(name: str, config: Any) -> Any:
+    memory = AGENTS[name].memory(config)
+    stored = memory.init(jax.tree.map(lambda leaf: leaf[0, 0], rollout(name, 0)), 4, 1)
+    for count in range(3):
+        stored = memory.add(stored, rollout(name, count), count)
+    return memory.warmup_steps, memory.sample(stored, jax.random.key(3), 3)
+
+
+PLACES = {"init": first_params, "update": updated_params, "act": actions, "memory": remembered}
+
+
+def equal(one: Any, other: Any) -> bool:
+    if jax.tree.structure(one) != jax.tree.structure(other):
+        return False
+    leaves = zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True)
+    return all(np.shape(a) == np.shape(b) and bool(np.all(a == b)) for a, b in leaves)
+
+
+@functools.cache
+def base(name: str, place: str) -> Any:
+    return PLACES[place](name, BASE[name])
+
+
+@pytest.mark.parametrize("name", AGENTS)
+def test_every_field_is_in_the_table(name: str) -> None:
+    assert OTHER[name].keys() == {field.name for field in dataclasses.fields(BASE[name])}
+
+
+@pytest.mark.parametrize(("name", "field"), [(name, field) for name in AGENTS for field in OTHER[name]])
+def test_every_field_changes_what_it_should(name: str, field: str) -> None:
+    value, expected = OTHER[name][field]
+    config = dataclasses.replace(BASE[name], **{field: value})
+    # A number that may be swept is looked for everywhere, and changes nothing else. Elsewhere a look
+    # would cost a compilation, and what comes of other parameters is other, too.
+    swept = jax.tree.structure(config) == jax.tree.structure(BASE[name])
+    looked = PLACES if swept else expected
+    changed = {place for place in looked if not equal(base(name, place), PLACES[place](name, config))}
+    assert changed == expected
+
+
+def test_output_scales_bound_the_last_weights() -> None:
+    state = make("ddpg", BASE["ddpg"].replace(actor_output_scale=0.02, critic_output_scale=0.001))
+    for params, layer, scale in [(state.actor_params, "action", 0.02), (state.critic_params, "value", 0.001)]:
+        largest = max(float(jnp.max(jnp.abs(leaf))) for leaf in params["params"][layer].values())
+        assert 0.3 * scale < largest <= scale
+
+
+def test_noise_ends_where_its_steps_do() -> None:
+    """With noise_steps 1 it is at its end from step 1 on."""
+    config = BASE["ddpg"].replace(noise_start=1.0, noise_end=0.0, noise_steps=1, warmup_steps=0)
+    state, observation = make("ddpg", config), jnp.zeros((4, 3, 3))
+    assert not np.array_equal(
+        ddpg.act(state, observation, jax.random.key(0), 0)[0], ddpg.greedy(state, observation)
+    )
+    np.testing.assert_array_equal(
+        ddpg.act(state, observation, jax.random.key(0), 1)[0], ddpg.greedy(state, observation)
+    )
+
+
+# --- what cannot work ---------------------------------------------------------------------------
+
+NAN = float("nan")
+RATES_ETC = {"discount": [-0.1, 1.01, NAN, "high", np.array([0.5, 2.0])]}
+CLIPS = {"max_gradient_value": [0.0, -1.0, NAN], "max_gradient_norm": [0.0, -1.0, NAN]}
+SIZES = {
+    "hidden_sizes": [(0,), (8, -1), (8.0,), (True,)],
+    "batch_size": [0, -1, 2.5, True],
+    "buffer_capacity": [0, 10.0],
+    "warmup_steps": [-1, 0.5],
+}
+BAD: dict[str, dict[str, list[Any]]] = {
+    "dqn": {
+        "learning_rate": [-1e-3, NAN, np.float32(NAN), "fast", True],
+        "epsilon_start": [-0.1, 1.5, NAN],
+        "epsilon_end": [-0.1, 1.5, NAN],
+        "epsilon_steps": [-1, NAN],
+        "tau": [-0.1, 1.1, NAN],
+        "target_period": [0, 0.5, NAN],
+        "loss": ["absolute", None],
+        "torso": ["resnet", "nature_cnnn"],
+        "initialiser": ["orthogonal"],
+        **RATES_ETC,
+        **CLIPS,
+        **SIZES,
+    },
+    "a2c": {
+        "learning_rate": [-1e-3, NAN, "fast"],
+        "gae_lambda": [-0.1, 1.1, NAN],
+        "value_coefficient": [-0.5, NAN],
+        "entropy_coefficient": [-0.5, NAN],
+        "optimiser_decay": [-0.5, 1.5, NAN],
+        "optimiser_epsilon": [0.0, -1e-5, NAN],
+        "optimiser": ["sgd"],
+        "torso": ["resnet"],
+        "activation": ["gelu"],
+        "initialiser": ["orthogonal"],
+        "hidden_sizes": SIZES["hidden_sizes"],
+        **RATES_ETC,
+        **CLIPS,
+    },
+    "ddpg": {
+        "actor_learning_rate": [-1e-3, NAN],
+        "critic_learning_rate": [-1e-3, NAN],
+        "tau": [-0.1, 1.1, NAN],
+        "noise_start": [-0.1, NAN],
+        "noise_end": [-0.1, NAN],
+        "noise_steps": [-1, NAN],
+        "actor_output_scale": [0.0, -1.0, NAN],
+        "critic_output_scale": [0.0, -1.0, NAN],
+        "initialiser": ["orthogonal"],
+        **RATES_ETC,
+        **CLIPS,
+        **SIZES,
+    },
+}
+
+
+@pytest.fixture
+def nothing_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network that is initialised fails the test."""
+
+    def compiled(*args: Any, **kwargs: Any) -> Any:
+        raise AssertionError("a network was initialised")
+
+    monkeypatch.setattr(nn.Module, "init", compiled)
+
+
+@pytest.mark.usefixtures("nothing_is_compiled")
+@pytest.mark.parametrize(
+    ("name", "field", "value"),
+    [(name, field, value) for name in AGENTS for field, values in BAD[name].items() for value in values],
+)
+def test_bad_values_are_named(name: str, field: str, value: Any) -> None:
+    with pytest.raises(InvalidInput) as raised:
+        make(name, dataclasses.replace(BASE[name], **{field: value}))
+    assert field in str(raised.value)
+    assert repr(value) in str(raised.value)
+
+
+def test_every_checkable_field_has_a_bad_value() -> None:
+    for name in AGENTS:
+        unchecked = {"network", "actor", "critic", "shared_torso"}
+        assert BAD[name].keys() == {field.name for field in dataclasses.fields(BASE[name])} - unchecked
+
+
+BOUNDLESS = gymnasium.spaces.Box(-np.inf, np.inf, (1,), np.float32)
+HALF = gymnasium.spaces.Box(0.0, np.inf, (1,), np.float32)
+POINT = gymnasium.spaces.Box(1.0, 1.0, (1,), np.float32)  # a division by a range of zero
+FROM_ONE = gymnasium.spaces.Discrete(3, start=1)  # actions 1, 2 and 3
+SQUARE = gymnasium.spaces.Box(-1.0, 1.0, (2, 2), np.float32)
+
+
+@pytest.mark.usefixtures("nothing_is_compiled")
+@pytest.mark.parametrize(
+    ("name", "space", "words"),
+    [
+        ("dqn", BOX, ["DQN", "Discrete", "Box"]),
+        ("a2c", BOX, ["A2C", "Discrete", "Box"]),
+        ("dqn", gymnasium.spaces.MultiDiscrete([2, 2]), ["DQN", "Discrete", "MultiDiscrete"]),
+        ("ddpg", THREE_ACTIONS, ["DDPG", "Box", "Discrete(3)"]),
+        ("ddpg", BOUNDLESS, ["DDPG", "bounded", "inf"]),
+        ("ddpg", HALF, ["DDPG", "bounded", "inf"]),
+        ("ddpg", SQUARE, ["DDPG", "one axis", "(2, 2)"]),
+        ("ddpg", POINT, ["DDPG", "Box(1.0, 1.0"]),
+        ("dqn", FROM_ONE, ["DQN", "start=1"]),
+        ("a2c", FROM_ONE, ["A2C", "start=1"]),
+    ],
+)
+def test_action_spaces_that_cannot_work(name: str, space: gymnasium.Space[Any], words: list[str]) -> None:
+    with pytest.raises(InvalidInput) as raised:
+        AGENTS[name].init(jax.random.key(0), BASE[name], BOARD, space)
+    for word in words:
+        assert word in str(raised.value)
+
+
+@pytest.mark.usefixtures("nothing_is_compiled")
+@pytest.mark.parametrize("name", AGENTS)
+def test_observation_spaces_that_cannot_work(name: str) -> None:
+    space = gymnasium.spaces.Text(3)
+    with pytest.raises(InvalidInput, match="Text"):
+        AGENTS[name].init(jax.random.key(0), BASE[name], space, BOX if name == "ddpg" else THREE_ACTIONS)

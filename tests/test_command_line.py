@@ -1,0 +1,261 @@
+"""The command line: bad input is one line and exit code 2; scripts list every setting and leave a run."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import jax
+import numpy as np
+import pytest
+
+from purejaxrl import command_line, training
+from purejaxrl.agents import a2c, ddpg, dqn
+from purejaxrl.training import Settings
+from purejaxrl.types import InvalidInput
+
+SCRIPTS = Path(__file__).parents[1] / "experiments"
+AGENT_OF = {
+    "a2c_cartpole.py": a2c,
+    "a2c_envpool_pong.py": a2c,
+    "ddpg_envpool_halfcheetah.py": ddpg,
+    "ddpg_pendulum.py": ddpg,
+    "dqn_cartpole.py": dqn,
+    "dqn_catch.py": dqn,
+}
+DEFAULTS = {dqn: ("CartPole-v1", "cleanrl"), a2c: ("CartPole-v1", "zoo"), ddpg: ("Pendulum-v1", "zoo")}
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder to run in; XLA's devices stay as they are, since JAX has started in this process."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(command_line, "use_cores", lambda cores, num_seeds: None)
+    return tmp_path
+
+
+def main(agent: ModuleType, *arguments: str) -> int:
+    environment, preset = DEFAULTS[agent]
+    return command_line.main(agent, environment, preset, arguments=arguments)
+
+
+# What is given, and what the message must name: what it was and what would do.
+BAD = [
+    (dqn, "--environment CartPol-v1", ["unknown environment 'CartPol-v1'", "CartPole-v1"]),
+    (dqn, "--environment envpool:CartPol-v1", ["'CartPol-v1'", "CartPole-v1"]),
+    (dqn, "--environment gymnasium:CartPol-v1", ["'CartPol-v1'", "CartPole-v1"]),
+    (dqn, "--environment zzzz", ["unknown environment 'zzzz'", "known:", "Catch"]),
+    (dqn, "--environment Pendulum-v1", ["DQN needs a Discrete action space, not Box"]),
+    (a2c, "--environment Pendulum-v1", ["A2C needs a Discrete action space, not Box"]),
+    (ddpg, "--environment CartPole-v1", ["DDPG needs a continuous (Box) action space, not Discrete(2)"]),
+    (
+        dqn,
+        "--num-envs 3 --rollout-length 1 --total-steps 10602 --num-epochs 2 --config.buffer-capacity 1000",
+        ["buffer of 1000 transitions", "1 steps × 3 environments = 3", "such as 999"],
+    ),
+    (dqn, "--config.learning-rate nan", ["learning_rate must lie in [0, inf], not nan"]),
+    (dqn, "--config.learning-rate -0.1", ["learning_rate must lie in [0, inf], not -0.1"]),
+    (dqn, "--config.discount 1.5", ["discount must lie in [0, 1], not 1.5"]),
+    (dqn, "--config.batch-size 0", ["batch_size must be a whole number of at least 1, not 0"]),
+    (dqn, "--config.buffer-capacity -5", ["buffer_capacity must be a whole number of at least 1, not -5"]),
+    (dqn, "--config.warmup-steps -1", ["warmup_steps must be a whole number of at least 0, not -1"]),
+    (dqn, "--config.hidden-sizes 8 0", ["hidden_sizes must be a whole number of at least 1, not (8, 0)"]),
+    (a2c, "--config.gae-lambda nan", ["gae_lambda must lie in [0, 1], not nan"]),
+    (a2c, "--config.entropy-coefficient -1", ["entropy_coefficient must lie in [0, inf], not -1.0"]),
+    (ddpg, "--config.tau 2", ["tau must lie in [0, 1], not 2.0"]),
+    (ddpg, "--config.noise-start nan", ["noise_start must lie in [0, inf], not nan"]),
+    (ddpg, "--config.critic-learning-rate -1", ["critic_learning_rate must lie in [0, inf], not -1.0"]),
+    (dqn, "--num-seeds 0", ["num_seeds must be a whole number of at least 1, not 0"]),
+    (dqn, "--num-seeds -3", ["num_seeds must be a whole number of at least 1, not -3"]),
+    (dqn, "--seed -1", ["seed must be a whole number of at least 0, not -1"]),
+    (dqn, "--num-envs 0", ["num_envs must be a whole number of at least 1, not 0"]),
+    (dqn, "--num-epochs 0", ["num_epochs must be a whole number of at least 1, not 0"]),
+    (dqn, "--total-steps 9000", ["total_steps must exceed the 10000 steps of warm-up, not be 9000"]),
+    (dqn, "--total-steps 500001", ["500001 is not, 500000 is"]),
+    (dqn, "--output file/run", ["output folder file/run cannot be written"]),
+    (dqn, "--output existing", ["output folder existing exists already"]),
+    (dqn, "--preset nonsense", ["unknown preset 'nonsense' for dqn", "cleanrl", "spell-chart"]),
+    (dqn, "--environment Catch --environment-options size=3", ["Catch does not take", "size"]),
+    (dqn, "--environment Catch --environment-options rows", ["written name=value, not 'rows'"]),
+    (dqn, "--environment Catch --environment-options rows=-2", ["rows", "-2"]),
+    (dqn, "--environment Catch --environment-options rows=many", ["rows", "many"]),
+]
+
+
+@pytest.mark.parametrize(("agent", "arguments", "named"), BAD, ids=[f"{each[1]}" for each in BAD])
+def test_bad_input_is_one_clear_line(
+    agent: ModuleType, arguments: str, named: list[str], here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (here / "file").write_text("in the way")
+    (here / "existing").mkdir()
+    assert main(agent, *arguments.split()) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert err.endswith("\n")
+    for part in named:
+        assert part in err
+    assert sorted(path.name for path in here.iterdir()) == ["existing", "file"], "nothing was made"
+
+
+@pytest.mark.parametrize(
+    "arguments", ["--num-seeds banana", "--no-such-thing 3", "--config.loss cubic", "--seeds pmap", "stray"]
+)
+def test_what_cannot_be_read_exits_with_2(
+    arguments: str, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(dqn, *arguments.split())
+    assert caught.value.code == 2
+    err = capsys.readouterr().err
+    assert "Traceback" not in err
+    assert arguments.split()[-1] in err or arguments.split()[0] in err
+    assert not list(here.iterdir())
+
+
+@pytest.mark.parametrize("arguments", ["--preset", "--environment"])
+def test_an_option_without_its_value(arguments: str, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(dqn, arguments) == 2
+    assert arguments in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("cores", [0, -1, 10_000])
+def test_cores_that_there_are_not(cores: int) -> None:
+    with pytest.raises(InvalidInput, match=rf"^cores must lie in \[1, \d+\] on this machine, not {cores}$"):
+        command_line.use_cores(cores, 16)
+
+
+@pytest.mark.parametrize(
+    ("cores", "num_seeds", "available", "expected"),
+    [(None, 16, 4, 4), (None, 3, 4, 3), (2, 16, 4, 2), (4, 1, 4, 1), (None, 0, 4, 1)],
+)
+def test_as_many_devices_as_cores_that_have_a_seed(
+    cores: int | None, num_seeds: int, available: int, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    updates = {}
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(available)), raising=False)
+    monkeypatch.setattr(jax.config, "update", updates.__setitem__)
+    command_line.use_cores(cores, num_seeds)
+    assert updates == {"jax_num_cpu_devices": expected}
+
+
+def parse(*arguments: str) -> command_line.Arguments:
+    return command_line.parse(dqn, "CartPole-v1", "cleanrl", 4, {"total_steps": 110_000}, arguments)
+
+
+def test_what_is_given_replaces_the_preset() -> None:
+    given = parse("--config.learning-rate", "0.5", "--num-epochs", "5", "--config.hidden-sizes", "7", "9")
+    assert given.config == dqn.Config(learning_rate=0.5, hidden_sizes=(7, 9))
+    assert given.settings == Settings(total_steps=110_000, rollout_length=10, num_epochs=5)
+    assert (given.num_seeds, given.preset, given.environment) == (4, "cleanrl", "CartPole-v1")
+
+
+def test_another_preset_brings_its_own_settings() -> None:
+    given = parse("--preset", "spell-chart")
+    assert given.settings.total_steps == 10_010_000  # not the script's, which are for its own preset
+    assert given.config.tau == 0.001
+    assert given.config.torso == "auto"
+    assert parse("--preset", "spell-chart", "--environment", "Catch").config.torso == "pooling_cnn"
+
+
+def test_an_equals_sign_will_do() -> None:
+    given = parse("--preset=parallel", "--environment=Catch", "--environment-options", "rows=6", "noise=0.5")
+    assert given.settings.num_envs == 10
+    assert given.environment == "Catch"
+    assert given.environment_options == ("rows=6", "noise=0.5")
+
+
+TINY = (
+    "--num-seeds 2 --total-steps 100 --num-epochs 4 --num-envs 5 --rollout-length 2 --evaluation-episodes 1"
+    " --evaluation-steps 20 --config.hidden-sizes 8"
+)
+
+
+def test_a_run_tells_its_results(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    # 100 steps are 10 iterations of 10 steps, which 4 epochs do not divide: 120 are.
+    assert main(a2c, *TINY.split()) == 2
+    assert "100 is not, 80 is" in capsys.readouterr().err
+    assert main(a2c, *TINY.replace("100", "120").split()) == 0
+    out, _ = capsys.readouterr()
+    folder = here / "runs" / "a2c-cartpole-v1-001"
+    assert out.startswith("runs/a2c-cartpole-v1-001: done\n")
+    assert "over 2 seeds, 95 % interval of the mean [" in out
+    for line in ("compile", "run", "speed"):
+        assert f"\n  {line} " in out
+    assert training.read_metrics(folder)["environment_steps"].max() == 120
+    assert (folder / "curve.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_an_interrupted_run_tells_what_it_has(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = training.run
+
+    def interrupted(*arguments: object) -> training.Result:
+        *others, report = arguments
+
+        def and_stop(progress: training.Progress) -> None:
+            report(progress)  # type: ignore[operator]
+            if progress.epoch == 2:
+                raise KeyboardInterrupt
+
+        return run(*others, and_stop)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(training, "run", interrupted)
+    assert main(a2c, *TINY.replace("100", "120").split(), "--output", "run") == 130
+    out, err = capsys.readouterr()
+    assert out.startswith("run: interrupted\n")
+    assert "Traceback" not in err
+    np.testing.assert_array_equal(training.read_metrics(Path("run"))["epoch"], [[0, 1, 2]] * 2)
+    assert (here / "run" / "curve.png").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("script", AGENT_OF)
+def test_help_lists_every_setting(script: str, tmp_path: Path) -> None:
+    run = subprocess.run(
+        [sys.executable, SCRIPTS / script, "--help"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "COLUMNS": "200"},
+    )
+    assert run.returncode == 0
+    assert run.stderr == ""
+    for owner, prefix in ((AGENT_OF[script].Config, "--config."), (Settings, "--")):
+        for field in dataclasses.fields(owner):
+            assert prefix + field.name.replace("_", "-") in run.stdout
+    assert not list(tmp_path.iterdir())
+
+
+def test_every_script_has_its_test() -> None:
+    scripts = {path.name for path in SCRIPTS.glob("*.py") if "command_line.main(" in path.read_text()}
+    assert scripts == set(AGENT_OF)
+
+
+@pytest.mark.slow
+def test_a_script_runs_on_as_many_cores_as_asked(tmp_path: Path) -> None:
+    arguments = (
+        "--num-seeds 3 --total-steps 120 --num-epochs 2 --num-envs 2 --config.warmup-steps 40 --cores 1"
+        " --config.hidden-sizes 8 --config.batch-size 4 --config.buffer-capacity 60 --evaluation-episodes 2"
+        " --environment-options rows=5 columns=4 --seed 9 --output here"
+    )
+    command = [sys.executable, SCRIPTS / "dqn_catch.py", *arguments.split()]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.startswith("here: done\n")
+    written = json.loads((tmp_path / "here" / "experiment.json").read_text())
+    assert written["environment_options"] == ["rows=5", "columns=4"]
+    assert len(written["devices"]) == 1
+    assert written["seed"] == 9
+    assert training.read_metrics(tmp_path / "here")["seed"].shape == (3, 3)
+    again = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert again.returncode == 2
+    assert again.stderr == "error: the output folder here exists already; a run is never written over\n"
