@@ -45,6 +45,14 @@ def within(config: Any, low: float, high: float, *names: str, exclusive: bool = 
             )
 
 
+def finite(config: Any, *names: str) -> None:
+    """Checks that fields that are set and not traced are finite."""
+    for name in names:
+        value = getattr(config, name)
+        if value is not None and not isinstance(value, jax.core.Tracer) and not np.all(np.isfinite(value)):
+            raise InvalidInput(f"{name} must be finite, not {value!r}")
+
+
 def whole(config: Any, low: int, *names: str) -> None:
     """Checks that fields are whole numbers, or tuples of them, of at least ``low``."""
     for name in names:

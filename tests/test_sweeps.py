@@ -27,7 +27,6 @@ def test_seeds_and_learning_rates_are_one_program():
     runner, metrics = sweep(rates, keys)
 
     assert metrics.evaluation_return.shape == (3, 2, 3)  # rates, seeds, the warm-up and two epochs
-    assert sweep._cache_size() == 1
     np.testing.assert_array_equal(runner.agent.config.learning_rate, np.repeat(rates[:, None], 2, 1))
     first = jax.tree.leaves(runner.agent.params)[1]
     # Without learning the target stays the network; with it, parameters differ from rate to rate.

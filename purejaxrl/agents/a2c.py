@@ -104,6 +104,7 @@ def init(
 def check(config: Config) -> None:
     """Raises InvalidInput where a hyperparameter is out of its range."""
     checks.within(config, 0, jnp.inf, "learning_rate", "value_coefficient", "entropy_coefficient")
+    checks.finite(config, "learning_rate", "value_coefficient", "entropy_coefficient", "optimiser_epsilon")
     checks.within(config, 0, 1, "discount", "gae_lambda", "optimiser_decay")
     checks.within(config, 0, jnp.inf, "optimiser_epsilon", exclusive=True)
     checks.within(config, 0, jnp.inf, "max_gradient_value", "max_gradient_norm", exclusive=True)

@@ -8,7 +8,9 @@ from typing import Any, Literal
 import flax.linen as nn
 import gymnasium
 import jax
+import jax.core
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import struct
 
@@ -16,7 +18,7 @@ from purejaxrl import checks, losses, networks
 from purejaxrl.checks import static
 from purejaxrl.memory import Replay
 from purejaxrl.optimisers import descend
-from purejaxrl.types import Array, Key, PyTree, Transition
+from purejaxrl.types import Array, InvalidInput, Key, PyTree, Transition
 
 
 @struct.dataclass
@@ -108,8 +110,11 @@ def init(
 def check(config: Config) -> None:
     """Raises InvalidInput where a hyperparameter is out of its range."""
     checks.within(config, 0, jnp.inf, "learning_rate", "epsilon_steps")
+    checks.finite(config, "learning_rate")
     checks.within(config, 0, 1, "discount", "epsilon_start", "epsilon_end", "tau")
     checks.within(config, 1, jnp.inf, "target_period")
+    if not isinstance(config.target_period, jax.core.Tracer) and np.any(np.mod(config.target_period, 1) != 0):
+        raise InvalidInput(f"target_period must be a whole number of updates, not {config.target_period!r}")
     checks.within(config, 0, jnp.inf, "max_gradient_value", "max_gradient_norm", exclusive=True)
     checks.one_of(config, "loss", ("squared", "huber"))
     checks.one_of(config, "initialiser", networks.INITIALISERS)

@@ -226,12 +226,12 @@ SIZES = {
 }
 BAD: dict[str, dict[str, list[Any]]] = {
     "dqn": {
-        "learning_rate": [-1e-3, NAN, np.float32(NAN), "fast", True],
+        "learning_rate": [-1e-3, NAN, np.float32(NAN), np.inf, "fast", True],
         "epsilon_start": [-0.1, 1.5, NAN],
         "epsilon_end": [-0.1, 1.5, NAN],
         "epsilon_steps": [-1, NAN],
         "tau": [-0.1, 1.1, NAN],
-        "target_period": [0, 0.5, NAN],
+        "target_period": [0, 0.5, 2.5, NAN],
         "loss": ["absolute", None],
         "torso": ["resnet", "nature_cnnn"],
         "initialiser": ["orthogonal"],
@@ -240,9 +240,9 @@ BAD: dict[str, dict[str, list[Any]]] = {
         **SIZES,
     },
     "a2c": {
-        "learning_rate": [-1e-3, NAN, "fast"],
+        "learning_rate": [-1e-3, NAN, np.inf, "fast"],
         "gae_lambda": [-0.1, 1.1, NAN],
-        "value_coefficient": [-0.5, NAN],
+        "value_coefficient": [-0.5, NAN, np.inf],
         "entropy_coefficient": [-0.5, NAN],
         "optimiser_decay": [-0.5, 1.5, NAN],
         "optimiser_epsilon": [0.0, -1e-5, NAN],
@@ -256,9 +256,9 @@ BAD: dict[str, dict[str, list[Any]]] = {
     },
     "ddpg": {
         "actor_learning_rate": [-1e-3, NAN],
-        "critic_learning_rate": [-1e-3, NAN],
+        "critic_learning_rate": [-1e-3, NAN, np.inf],
         "tau": [-0.1, 1.1, NAN],
-        "noise_start": [-0.1, NAN],
+        "noise_start": [-0.1, NAN, np.inf],
         "noise_end": [-0.1, NAN],
         "noise_steps": [-1, NAN],
         "actor_output_scale": [0.0, -1.0, NAN],
