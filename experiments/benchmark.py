@@ -262,14 +262,25 @@ def entries(arguments: Arguments, cores: int) -> list[Entry]:
     return chosen
 
 
-def interpreter(environment: str | None, log: Path, say: Callable[[str], None]) -> Path:
+def interpreters(rows: Sequence[Entry], log: Path, say: Callable[[str], None]) -> dict[str, Path | str]:
+    """The Python that runs each group of contestants, or why there is none."""
+    made: dict[str | None, Path | str] = {None: Path(sys.executable)}
+    for environment in dict.fromkeys(GROUPS[row.contestant.group][1] for row in rows):
+        if environment is not None:
+            try:
+                made[environment] = install(environment, log, say)
+            except MeasurementError as error:
+                made[environment] = str(error)
+                say(str(error))
+    return {group: made.get(environment, "") for group, (_, environment) in GROUPS.items()}
+
+
+def install(environment: str, log: Path, say: Callable[[str], None]) -> Path:
     """The Python of a peer's environment, which is made where it is not there yet.
 
     Raises:
         MeasurementError: it could not be made.
     """
-    if environment is None:
-        return Path(sys.executable)
     folder = ROOT / f".venv-benchmark-{environment}"
     shared = [f"{package}=={importlib.metadata.version(package)}" for package in OURS]
     requirements = [*PINS[environment], *shared]
@@ -290,12 +301,16 @@ def interpreter(environment: str | None, log: Path, say: Callable[[str], None]) 
     return python
 
 
-def measure(entry: Entry, task: Task, python: Path, folder: Path, wait: Callable[[float], None]) -> Outcome:
+def measure(
+    entry: Entry, task: Task, python: Path | str, folder: Path, wait: Callable[[float], None]
+) -> Outcome:
     """Runs one measurement in a process of its own; ``wait`` is told every second how long it has taken.
 
     Raises:
-        MeasurementError: the process failed, or ran past the limit.
+        MeasurementError: there is no Python to run it, the process failed, or it ran past the limit.
     """
+    if isinstance(python, str):
+        raise MeasurementError(python)
     command = [
         str(python),
         str(RUNNERS / GROUPS[entry.contestant.group][0]),
@@ -346,34 +361,39 @@ def compete(
     """
     rounds: Rounds = []
     failures: dict[Entry, str] = {}
-    taken: dict[Entry, float] = {}  # seconds of the last process
+    taken: dict[Entry, float] = {}  # seconds of a row's last process
+
+    def left(repeat: int, index: int, so_far: float) -> str:
+        """A line for the time left, from what each row has taken, or all have on average."""
+        if not taken:
+            return ""
+        average = statistics.fmean(taken.values())
+        expected = [0.0 if row in failures else taken.get(row, average) for row in rows]
+        seconds = sum(expected[index:]) + sum(expected) * (arguments.repeats - repeat - 1) - so_far
+        return f"{max(seconds, 0.0) / 60:.0f} min left"
+
+    def say(text: str) -> None:
+        console.print(text, markup=False, highlight=False)
+
     columns = (
         TextColumn("{task.description}"),
         BarColumn(bar_width=24),
         TextColumn("{task.completed:.0f} of {task.total:.0f}  {task.fields[left]}"),
         TimeElapsedColumn(),
     )
-    with (
-        Progress(*columns, console=console) as bar,
-        (folder / "measurements.jsonl").open("x") as record,
-    ):
-        progress = bar.add_task("", total=len(rows) * arguments.repeats, left="")
-
-        def left(repeat: int, index: int, so_far: float) -> str:
-            """A line for the time left, from what each row has taken, or all have on average."""
-            if not taken:
-                return ""
-            average = statistics.fmean(taken.values())
-            expected = [0.0 if row in failures else taken.get(row, average) for row in rows]
-            seconds = sum(expected[index:]) + sum(expected) * (arguments.repeats - repeat - 1) - so_far
-            return f"{max(seconds, 0.0) / 60:.0f} min left"
-
-        try:
+    try:
+        pythons = interpreters(rows, folder / "install.log", say)
+        with (
+            Progress(*columns, console=console) as bar,
+            (folder / "measurements.jsonl").open("x") as record,
+        ):
+            progress = bar.add_task("", total=len(rows) * arguments.repeats, left="")
             for repeat in range(arguments.repeats):
                 rounds.append({})
                 for index, row in enumerate(rows):
-                    who = row.contestant.name
-                    description = f"round {repeat + 1}  {row.workload} × {row.num_seeds}  {who}"
+                    description = (
+                        f"round {repeat + 1}  {row.workload} × {row.num_seeds}  {row.contestant.name}"
+                    )
 
                     def wait(so_far: float, text=description, repeat=repeat, index=index) -> None:
                         bar.update(progress, description=text, left=left(repeat, index, so_far))
@@ -388,20 +408,18 @@ def compete(
                             "task": dataclasses.asdict(task),
                         }
                         try:
-                            environment = GROUPS[row.contestant.group][1]
-                            python = interpreter(environment, folder / "install.log", console.log)
-                            outcome = measure(row, task, python, folder, wait)
+                            outcome = measure(row, task, pythons[row.contestant.group], folder, wait)
                             rounds[-1][row] = outcome
                             entry["outcome"] = dataclasses.asdict(outcome)
                         except MeasurementError as error:
                             failures[row] = entry["failure"] = str(error)
-                            console.log(f"{who}: {error}", markup=False)
+                            say(f"{row.contestant.name}: {error}")
                         taken[row] = time.monotonic() - start
                         record.write(json.dumps(entry) + "\n")
                         record.flush()
                     bar.advance(progress)
-        except KeyboardInterrupt:
-            return rounds, failures, True
+    except KeyboardInterrupt:
+        return rounds, failures, True
     return rounds, failures, False
 
 
@@ -436,7 +454,8 @@ def cells(row: Entry, table: Sequence[Entry], rounds: Rounds, failures: dict[Ent
     name = row.contestant.name
     outcomes = [done[row] for done in rounds if row in done]
     if not outcomes:
-        return f"| {name} | {failures.get(row, 'not run')} | | | | | |"
+        reason = failures.get(row, "not run").replace("|", "/")
+        return f"| {name} | {reason} | | | | | |"
     returns = [value for outcome in outcomes for value in outcome.returns]
     total_steps = row.task(quick, 0).total_steps * row.num_seeds
     seconds = [outcome.run_seconds for outcome in outcomes]

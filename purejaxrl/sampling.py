@@ -8,6 +8,15 @@ import jax.numpy as jnp
 from purejaxrl.types import Array, Key
 
 
+def numbered_keys(key: Key, first: Array | int, number: int) -> Key:
+    """Keys ``[number]`` that are ``key`` folded with ``first``, ``first + 1`` and so on.
+
+    One call of the generator, where folding and then splitting are two. ``jax.random.split`` is the
+    same for a key that is used for nothing else; this one may be called again with other numbers.
+    """
+    return jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, first + jnp.arange(number))
+
+
 def uniform_index(key: Key, shape: tuple[int, ...], size: Array | int) -> Array:
     """Whole numbers drawn uniformly from ``[0, size)``.
 

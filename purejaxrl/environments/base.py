@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
+from purejaxrl.sampling import numbered_keys
 from purejaxrl.types import Array, EpisodeStatistics, InvalidInput, Key, PyTree, TimeStep
 
 S = TypeVar("S")
@@ -107,9 +108,12 @@ class Vectorised(Generic[S]):
         return VectorState(inner=inner, episode=begin_episodes(self.num_envs)), observation
 
     def step(self, key: Key, state: VectorState, action: Array) -> tuple[VectorState, TimeStep]:
-        step_key, reset_key = jax.random.split(key)
+        # Two batches of keys, not one of twice the size: most dynamics draw nothing, and then XLA
+        # drops the first.
+        step_keys = numbered_keys(key, 0, self.num_envs)
+        reset_keys = numbered_keys(key, self.num_envs, self.num_envs)
         inner, next_observation, reward, terminated = jax.vmap(self.environment.step)(
-            jax.random.split(step_key, self.num_envs), state.inner, action
+            step_keys, state.inner, action
         )
         episode = extend_episodes(state.episode, reward)
         if self.max_episode_steps is None:
@@ -117,9 +121,7 @@ class Vectorised(Generic[S]):
         else:
             truncated = episode.episode_length >= self.max_episode_steps
         ended = terminated | truncated
-        fresh, first_observation = jax.vmap(self.environment.reset)(
-            jax.random.split(reset_key, self.num_envs)
-        )
+        fresh, first_observation = jax.vmap(self.environment.reset)(reset_keys)
         timestep = TimeStep(
             observation=select(ended, first_observation, next_observation),
             reward=reward,

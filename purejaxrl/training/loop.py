@@ -19,6 +19,7 @@ from purejaxrl import networks
 from purejaxrl.environments import VectorEnvironment, release
 from purejaxrl.environments.base import begin_episodes, select
 from purejaxrl.memory import Memory
+from purejaxrl.sampling import numbered_keys
 from purejaxrl.training.settings import Settings
 from purejaxrl.types import Array, EpisodeStatistics, InvalidInput, Key, Metrics, PyTree, TimeStep, Transition
 
@@ -52,7 +53,7 @@ class Runner:
     environment_state: Any
     observation: PyTree  # [B, …], to act on next
     memory: Any
-    key: Key  # of acting and of the environment, folded with the step's index
+    key: Key  # of acting and of the environment, folded with twice the step's index and one more
     update_key: Key  # folded with the update's
     evaluation_key: Key  # folded with the epoch's
 
@@ -184,9 +185,7 @@ class Loop:
     def sample(self, runner: Runner, count: Array) -> PyTree:
         """What the updates of the run's ``count``-th iteration are fed, with a leading axis of updates."""
         number = self.settings.updates_per_iteration
-        keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(
-            runner.update_key, count * number + jnp.arange(number)
-        )
+        keys = numbered_keys(runner.update_key, count * number, number)
         return jax.vmap(self.memory.sample, in_axes=(None, 0, None))(runner.memory, keys, count + 1)
 
     def collect(self, runner: Runner, tally: Tally, count: Array) -> tuple[Runner, Tally]:
@@ -198,7 +197,7 @@ class Loop:
             carry: tuple[Any, PyTree, Tally], index: Array
         ) -> tuple[tuple[Any, PyTree, Tally], Transition]:
             state, observation, tally = carry
-            act_key, step_key = jax.random.split(jax.random.fold_in(runner.key, index))
+            act_key, step_key = numbered_keys(runner.key, 2 * index, 2)
             step = index * self.settings.num_envs
             action, extras = self.agent.act(runner.agent, observation, act_key, step)
             state, timestep = environment.step(step_key, state, action)
