@@ -31,6 +31,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import signal
 import statistics
 import subprocess
 import sys
@@ -565,6 +566,7 @@ def main() -> int:
     """Returns the exit code: 2 where an argument cannot work, 130 after Ctrl-C, else 0."""
     arguments = tyro.cli(Arguments, description=__doc__)
     console = Console(stderr=True, soft_wrap=True)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a measurement must not outlive us
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
         rows = entries(arguments, cores)

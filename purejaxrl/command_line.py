@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import importlib.util
 import os
 import sys
 from collections.abc import Sequence
@@ -49,6 +50,9 @@ class Arguments(Generic[C]):
     map on a CPU and vmap elsewhere."""
     cores: int | None = None
     """CPU cores to share the seeds among, each an XLA device; None takes all. No effect on an accelerator."""
+    threads: int | None = None
+    """Threads that XLA has for the operations of a program; None takes 1 where every core has seeds of its
+    own, and else XLA's default. 1 also suits a single seed of a small network."""
     output: Path | None = None
     """The folder to make; None takes the next free one under runs/."""
 
@@ -73,13 +77,14 @@ def main(
         settings: what to change in the preset's Settings.
 
     Returns:
-        0; 2 where something given cannot work, after one line that says what; 130 after Ctrl-C.
+        0; 2 where something given cannot work and 1 where the running program failed, each after one
+        line that says what; 130 after Ctrl-C.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     console = Console(stderr=True, soft_wrap=True)
     try:
         given = parse(agent, environment, preset, num_seeds, settings, arguments)
-        use_cores(given.cores, given.num_seeds)
+        use_cores(given.cores, given.threads, given.num_seeds)
         experiment = Experiment(
             agent=agent,
             config=given.config,
@@ -94,6 +99,9 @@ def main(
     except InvalidInput as error:
         console.print(f"error: {error}", markup=False, highlight=False)
         return 2
+    except jax.errors.JaxRuntimeError as error:  # a simulator failed, or memory ran out
+        console.print(f"error: {str(error).partition(chr(10))[0]}", markup=False, highlight=False)
+        return 1
     Console(soft_wrap=True).print(summary(experiment, result), markup=False, highlight=False)
     return 130 if result.interrupted else 0
 
@@ -110,7 +118,7 @@ def parse(
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     first.add_argument("--preset", default=preset)
     first.add_argument("--environment", default=environment)
-    first.add_argument("--environment-options", nargs="*", default=[])
+    first.add_argument("--environment-options", "--environment_options", nargs="*", default=[])
     try:
         chosen, _ = first.parse_known_args(arguments)
     except argparse.ArgumentError as error:
@@ -136,12 +144,21 @@ def parse(
     )
 
 
-def use_cores(cores: int | None, num_seeds: int) -> None:
+def use_cores(cores: int | None, threads: int | None, num_seeds: int) -> None:
     """Makes an XLA device of each CPU core that has seeds to run; JAX must not have started yet."""
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if cores is not None and not 1 <= cores <= available:
         raise InvalidInput(f"cores must lie in [1, {available}] on this machine, not {cores}")
-    jax.config.update("jax_num_cpu_devices", max(1, min(cores or available, num_seeds)))
+    if threads is not None and threads < 1:
+        raise InvalidInput(f"threads must be a whole number of at least 1, not {threads}")
+    devices = max(1, min(cores or available, num_seeds))
+    jax.config.update("jax_num_cpu_devices", devices)
+    # Small networks lose more by handing operations from thread to thread than they gain, and where
+    # each core has a device there is no core left to hand them to. XLA reads this as it starts; an
+    # accelerator, if there is one, has yet to be found, and its compiler is to keep its threads.
+    accelerator = any(importlib.util.find_spec(plugin) for plugin in ("jax_plugins", "libtpu"))
+    if threads is not None or (devices > 1 and devices == available and not accelerator):
+        os.environ["NPROC"] = str(threads or 1)
 
 
 def run_with_progress(experiment: Experiment[Any], output: Path | None, console: Console) -> training.Result:

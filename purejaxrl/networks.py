@@ -317,16 +317,16 @@ def make_torso(
         InvalidInput: the torso's name is not known, or it cannot read such observations.
     """
     kernel_init = INITIALISERS[initialiser]
-    automatic = default_torso(observation_space, hidden_sizes, ACTIVATIONS[activation], kernel_init)
+    if name == "auto":
+        return default_torso(observation_space, hidden_sizes, ACTIVATIONS[activation], kernel_init)
     torsos: dict[str, nn.Module] = {
-        "auto": automatic,
         "mlp": MLP(tuple(hidden_sizes), ACTIVATIONS[activation], kernel_init),
         "small_cnn": SmallCNN(kernel_init=kernel_init),
         "pooling_cnn": PoolingCNN(kernel_init=kernel_init),
         "nature_cnn": NatureCNN(kernel_init),
     }
     if name not in torsos:
-        raise InvalidInput(f"torso must be one of {', '.join(torsos)}, not {name!r}")
+        raise InvalidInput(f"torso must be one of auto, {', '.join(torsos)}, not {name!r}")
     if name.endswith("cnn") and len(observation_space.shape or ()) not in (2, 3):
         raise InvalidInput(f"{name} reads images or boards, not observations of {observation_space}")
     return torsos[name]

@@ -35,7 +35,7 @@ DEFAULTS = {dqn: ("CartPole-v1", "cleanrl"), a2c: ("CartPole-v1", "zoo"), ddpg: 
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder to run in; XLA's devices stay as they are, since JAX has started in this process."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(command_line, "use_cores", lambda cores, num_seeds: None)
+    monkeypatch.setattr(command_line, "use_cores", lambda cores, threads, num_seeds: None)
     return tmp_path
 
 
@@ -128,21 +128,45 @@ def test_an_option_without_its_value(arguments: str, here: Path, capsys: pytest.
 @pytest.mark.parametrize("cores", [0, -1, 10_000])
 def test_cores_that_there_are_not(cores: int) -> None:
     with pytest.raises(InvalidInput, match=rf"^cores must lie in \[1, \d+\] on this machine, not {cores}$"):
-        command_line.use_cores(cores, 16)
+        command_line.use_cores(cores, None, 16)
 
 
 @pytest.mark.parametrize(
-    ("cores", "num_seeds", "available", "expected"),
-    [(None, 16, 4, 4), (None, 3, 4, 3), (2, 16, 4, 2), (4, 1, 4, 1), (None, 0, 4, 1)],
+    ("cores", "threads", "num_seeds", "available", "expected", "pool"),
+    [
+        (None, None, 16, 4, 4, "1"),  # every core has a device: none is left to hand operations to
+        (None, None, 3, 4, 3, None),
+        (2, None, 16, 4, 2, None),
+        (4, None, 1, 4, 1, None),
+        (None, None, 0, 4, 1, None),
+        (None, None, 1, 1, 1, None),
+        (None, 2, 16, 4, 4, "2"),
+        (None, 1, 1, 4, 1, "1"),
+    ],
 )
 def test_as_many_devices_as_cores_that_have_a_seed(
-    cores: int | None, num_seeds: int, available: int, expected: int, monkeypatch: pytest.MonkeyPatch
+    cores: int | None,
+    threads: int | None,
+    num_seeds: int,
+    available: int,
+    expected: int,
+    pool: str | None,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     updates = {}
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(available)), raising=False)
     monkeypatch.setattr(jax.config, "update", updates.__setitem__)
-    command_line.use_cores(cores, num_seeds)
+    monkeypatch.setattr(command_line.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setenv("NPROC", "unset")
+    monkeypatch.delenv("NPROC")
+    command_line.use_cores(cores, threads, num_seeds)
     assert updates == {"jax_num_cpu_devices": expected}
+    assert os.environ.get("NPROC") == pool
+
+
+def test_no_threads() -> None:
+    with pytest.raises(InvalidInput, match=r"^threads must be a whole number of at least 1, not 0$"):
+        command_line.use_cores(None, 0, 1)
 
 
 def parse(*arguments: str) -> command_line.Arguments:

@@ -47,9 +47,9 @@ class Config:
     optimiser: Literal["rmsprop", "adam"] = static("rmsprop")
     """Which optimiser takes the step."""
     hidden_sizes: tuple[int, ...] = static((64, 64))
-    """Units of the fully connected layers."""
+    """Units of the fully connected layers of an MLP; convolutional torsos have those of their papers."""
     activation: networks.ActivationName = static("tanh")
-    """Their nonlinearity."""
+    """Nonlinearity of an MLP; convolutional torsos have ReLU."""
     torso: networks.TorsoName = static("auto")
     """What reads the observation; auto chooses by its shape."""
     initialiser: networks.InitialiserName = static("xavier")
@@ -82,12 +82,13 @@ def init(
     """
     num_actions = checks.discrete("A2C", action_space)
     check(config)
-    torso = networks.make_torso(
-        config.torso, observation_space, config.hidden_sizes, config.activation, config.initialiser
-    )
-    network = config.network or networks.ActorCritic(
-        torso, num_actions, critic_torso=None if config.shared_torso else torso.copy()
-    )
+    network = config.network
+    if network is None:
+        torso = networks.make_torso(
+            config.torso, observation_space, config.hidden_sizes, config.activation, config.initialiser
+        )
+        critic_torso = None if config.shared_torso else torso.copy()
+        network = networks.ActorCritic(torso, num_actions, critic_torso)
     params = network.init(key, networks.example(observation_space))
     config = checks.as_leaves(config)
     figures = ("loss", "policy_loss", "value_loss", "entropy", "advantage", "gradient_norm")

@@ -49,7 +49,7 @@ class Config:
     loss: Literal["squared", "huber"] = static("squared")
     """Penalty on the TD error; huber is linear past an error of 1."""
     hidden_sizes: tuple[int, ...] = static((120, 84))
-    """Units of the fully connected layers."""
+    """Units of the fully connected layers of an MLP; convolutional torsos have those of their papers."""
     torso: networks.TorsoName = static("auto")
     """What reads the observation; auto chooses by its shape."""
     initialiser: networks.InitialiserName = static("pytorch")
@@ -180,7 +180,7 @@ def update(state: State, batch: Transition) -> State:
         config.max_gradient_norm,
     )
     step = state.step + 1
-    tau = jnp.where(step % config.target_period == 0, config.tau, 0.0)
+    tau = jnp.where(step % jnp.int32(config.target_period) == 0, config.tau, 0.0)
     return dataclasses.replace(
         state,
         params=params,

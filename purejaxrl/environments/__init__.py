@@ -15,12 +15,12 @@ from purejaxrl.environments.base import (
 )
 from purejaxrl.environments.cartpole import CartPole
 from purejaxrl.environments.catch import Catch
-from purejaxrl.environments.host import release
+from purejaxrl.environments.host import release, reserve_pools
 from purejaxrl.environments.mountain_car import MountainCar, MountainCarContinuous
 from purejaxrl.environments.pendulum import Pendulum
 from purejaxrl.types import InvalidInput
 
-__all__ = ["REGISTRY", "Environment", "VectorEnvironment", "make", "release", "vectorise"]
+__all__ = ["REGISTRY", "Environment", "VectorEnvironment", "make", "release", "reserve_pools", "vectorise"]
 
 REGISTRY: dict[str, Callable[..., Environment[Any]]] = {
     "Acrobot-v1": Acrobot,

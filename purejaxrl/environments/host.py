@@ -37,7 +37,14 @@ from flax import struct
 from jax.experimental import io_callback
 
 from purejaxrl.environments.base import begin_episodes, extend_episodes, select
-from purejaxrl.environments.pools import REGISTRY, Description, PoolError, close_pools, set_pool_limit
+from purejaxrl.environments.pools import (
+    REGISTRY,
+    Description,
+    PoolError,
+    close_pools,
+    reserve_pools,
+    set_pool_limit,
+)
 from purejaxrl.types import Array, EpisodeStatistics, InvalidInput, Key, PyTree, TimeStep
 
 try:  # not a settled part of JAX: without it io_callback does the same, at 50 µs a call instead of 5
@@ -52,6 +59,7 @@ __all__ = [
     "close_pools",
     "holds_pool",
     "release",
+    "reserve_pools",
     "set_pool_limit",
 ]
 

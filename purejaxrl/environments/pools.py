@@ -241,6 +241,11 @@ def set_pool_limit(limit: int) -> None:
     REGISTRY.shrink(limit)
 
 
+def reserve_pools(number: int) -> None:
+    """Keeps at least ``number`` pools, where the limit is lower."""
+    REGISTRY.limit = max(REGISTRY.limit, number)
+
+
 def device_space(space: gymnasium.Space[Any], what: str) -> gymnasium.Space[Any]:
     """The space as seen from the device, where nothing has 64 bits.
 

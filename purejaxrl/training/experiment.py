@@ -94,6 +94,8 @@ def programs(experiment: Experiment[Any]) -> Programs:
         devices = min(jax.local_device_count(), experiment.num_seeds)
     mesh = seeds_.mesh(devices)
     mode = seeds_.resolve(experiment.seeds)
+    # With map each seed has simulators of its own, and each device evaluates a seed at a time.
+    environments.reserve_pools(len(keys) + 2 * mesh.size)
     lift = functools.partial(seeds_.over_seeds, seeds=mode, mesh=mesh)
 
     def train(keys: Key) -> tuple[PyTree, Metrics]:
@@ -136,8 +138,10 @@ def parse_options(options: tuple[str, ...]) -> dict[str, Any]:
         name, equals, value = option.partition("=")
         if not equals or not name.isidentifier():
             raise InvalidInput(f"an environment option is written name=value, not {option!r}")
+        if name in ("name", "num_envs"):
+            raise InvalidInput(f"{name} is not an environment option: it has a setting of its own")
         try:
             parsed[name] = ast.literal_eval(value)
-        except (ValueError, SyntaxError):
+        except (ValueError, SyntaxError, TypeError):
             parsed[name] = value
     return parsed

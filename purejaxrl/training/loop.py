@@ -79,7 +79,7 @@ class Loop:
         settings: the sizes of everything.
 
     Raises:
-        InvalidInput: from :meth:`check`, before anything is compiled.
+        InvalidInput: the settings cannot work, or do not fit the environment.
     """
 
     agent: Agent
@@ -87,15 +87,18 @@ class Loop:
     environment: VectorEnvironment[Any]
     settings: Settings
 
-    def check(self) -> None:
-        """Traces a whole run without compiling it, so that what cannot work says so at once."""
+    def __post_init__(self) -> None:
         self.settings.check(self.memory.warmup_steps)
         if self.environment.num_envs != self.settings.num_envs:
             raise InvalidInput(
                 f"the environment is a batch of {self.environment.num_envs}, not of"
                 f" num_envs = {self.settings.num_envs}"
             )
-        jax.eval_shape(self.begin, jax.random.key(0))
+
+    def check(self) -> None:
+        """Traces a run without compiling it, so that what cannot work says so at once."""
+        runner, _ = jax.eval_shape(self.begin, jax.random.key(0))
+        jax.eval_shape(self.epoch, runner, jnp.int32(0))
 
     @property
     def memory(self) -> Memory[Any]:

@@ -35,7 +35,7 @@ class Result:
     """What came of a run."""
 
     folder: Path
-    runners: PyTree  # of every seed, after the last whole epoch
+    runners: PyTree  # of every seed at the end; None where the run was interrupted
     metrics: list[Metrics]  # [num_seeds] each; the warm-up's first
     compile_seconds: float
     run_seconds: float

@@ -86,6 +86,9 @@ def over_seeds(
             return jax.vmap(function, in_axes=(0, *[None] * len(shared)))(per_seed, *shared)
         return jax.lax.map(lambda one: function(one, *shared), per_seed)
 
+    if mesh.size == 1:
+        return lifted
+
     def sharded(per_seed: PyTree, *shared: PyTree) -> PyTree:
         specs = (PartitionSpec(AXIS), *[PartitionSpec()] * len(shared))
         return jax.shard_map(

@@ -22,7 +22,7 @@ class Settings:
     updates_per_iteration: int = 1
     """Updates after each rollout."""
     num_epochs: int = 20
-    """Times that the run stops to evaluate, report and save, at equal distances."""
+    """Times that the run stops to evaluate, report and write its metrics, at equal distances."""
     evaluation_episodes: int = 10
     """Greedy episodes at each evaluation, one on each of so many environments; 0 leaves it out."""
     evaluation_steps: int | None = None
@@ -50,6 +50,8 @@ class Settings:
                 raise InvalidInput(
                     f"{name} must be a whole number of at least {least.get(name, 1)}, not {value!r}"
                 )
+        if self.total_steps >= 2**31:
+            raise InvalidInput(f"total_steps must be below 2**31, not {self.total_steps}: steps are int32")
         warmup = self.warmup_iterations(warmup_steps) * self.rollout_size
         epoch = self.rollout_size * self.num_epochs
         if self.total_steps <= warmup:

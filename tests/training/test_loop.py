@@ -194,9 +194,9 @@ def test_updates_may_be_left_out() -> None:
 
 
 def test_a_batch_of_another_size_is_refused() -> None:
-    loop = Loop(agent(), None, Metronome(num_envs=2), Settings(total_steps=40, num_envs=4, num_epochs=1))
+    settings = Settings(total_steps=40, num_envs=4, num_epochs=1)
     with pytest.raises(InvalidInput, match="the environment is a batch of 2, not of num_envs = 4"):
-        loop.check()
+        Loop(agent(), None, Metronome(num_envs=2), settings).check()
 
 
 @pytest.mark.parametrize(
@@ -218,6 +218,7 @@ def test_action_spaces_that_do_not_suit_are_refused_before_anything_is_compiled(
 
 def test_updates_are_traced_once_in_a_run() -> None:
     module = agent(4, replay=(16, 2))
+    chex.clear_trace_counter()  # which goes by name
     module.update = chex.assert_max_traces(module.update, n=1)
     settings = Settings(total_steps=44, updates_per_iteration=3, num_epochs=4, evaluation_episodes=1)
     runner, _ = jax.jit(Loop(module, None, Metronome(), settings).train)(jax.random.key(0))

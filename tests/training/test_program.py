@@ -292,13 +292,20 @@ def test_nothing_is_compiled_again_during_a_run(tmp_path: Path, caplog: pytest.L
     assert compiled["train", 4] == compiled["train", 1]
 
 
-def test_epochs_share_one_compiled_program() -> None:
+@pytest.mark.parametrize("devices", [1, 2])
+def test_epochs_share_one_compiled_program(devices: int, caplog: pytest.LogCaptureFixture) -> None:
     settings = training.Settings(total_steps=204, num_epochs=4, evaluation_episodes=0)
-    made = training.programs(variant("dqn", num_seeds=1, devices=1, settings=settings))
-    traces = chex.assert_max_traces(lambda *arguments: made.epoch.__wrapped__(*arguments), n=1)
-    epoch: Any = jax.jit(traces, donate_argnums=0)
+    made = training.programs(variant("dqn", num_seeds=2, devices=devices, settings=settings))
+
+    def an_epoch(*arguments: Any) -> Any:
+        return made.epoch.__wrapped__(*arguments)
+
+    chex.clear_trace_counter()  # which goes by name
+    epoch = jax.jit(chex.assert_max_traces(an_epoch, n=1), donate_argnums=0)
     runners, _ = made.begin(made.keys)
-    for index in range(4):
-        runners, _ = epoch(runners, jnp.int32(index))
-    assert epoch._cache_size() == 1
-    np.testing.assert_array_equal(runners.agent.step, [4])
+    with jax.log_compiles(True):
+        for index in range(4):
+            runners, _ = epoch(runners, jnp.int32(index))
+    compiled = [message for message in caplog.messages if "Finished XLA compilation" in message]
+    assert sum("an_epoch" in message for message in compiled) == 1
+    np.testing.assert_array_equal(runners.agent.step, [4, 4])
