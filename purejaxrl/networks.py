@@ -338,5 +338,12 @@ def apply(network: nn.Module, params: PyTree, *inputs: PyTree) -> Any:
 
 
 def example(space: gymnasium.Space[Any]) -> Array:
-    """A zero of a space's shape and type, to initialise a network or a memory with."""
+    """A zero of a space's shape and type, to initialise a network or a memory with.
+
+    Raises:
+        InvalidInput: the space's elements are not arrays of numbers.
+    """
+    arrays = gymnasium.spaces.Box | gymnasium.spaces.Discrete | gymnasium.spaces.MultiBinary
+    if not isinstance(space, arrays):
+        raise InvalidInput(f"observations must be of a Box, Discrete or MultiBinary space, not {space}")
     return jnp.zeros(space.shape or (), jax.dtypes.canonicalize_dtype(space.dtype))

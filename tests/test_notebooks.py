@@ -38,6 +38,8 @@ def test_the_two_forms_are_in_step(source):
 def test_it_runs(source, tmp_path, monkeypatch):
     for folder in ("JUPYTER_RUNTIME_DIR", "IPYTHONDIR"):
         monkeypatch.setenv(folder, str(tmp_path / folder))  # nothing is left in the user's home
+    # Whatever another test has asked of matplotlib: pictures go into the notebook.
+    monkeypatch.setenv("MPLBACKEND", "module://matplotlib_inline.backend_inline")
     monkeypatch.setenv("JAX_DEBUG_KEY_REUSE", "1")  # as the suite has it: a key is used once
     # Without folders to look in, the manager offers the one kernel that is this interpreter's.
     manager = AsyncKernelManager(kernel_spec_manager=KernelSpecManager(kernel_dirs=[]))

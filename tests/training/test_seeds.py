@@ -114,7 +114,8 @@ def test_training_is_the_same_with_evaluation_and_without(name: str) -> None:
     figures = [path for path in given if "[1].evaluation_" in path]
     assert len(figures) == 3
     assert_same_bits(*({k: v for k, v in each.items() if k not in figures} for each in (given, without)))
-    assert np.all(given["[1].evaluation_episodes"] > 0)
+    # A policy that outlasts the steps allowed finishes none; no seed does so every time.
+    assert np.all(given["[1].evaluation_episodes"].max(axis=1) > 0)
     assert np.all(without["[1].evaluation_episodes"] == 0)
     assert np.all(np.isnan(without["[1].evaluation_return"]))
 
