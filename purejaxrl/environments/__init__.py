@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal, TypeVar
 
 from purejaxrl.environments.acrobot import Acrobot
 from purejaxrl.environments.base import (
@@ -15,12 +15,25 @@ from purejaxrl.environments.base import (
 )
 from purejaxrl.environments.cartpole import CartPole
 from purejaxrl.environments.catch import Catch
-from purejaxrl.environments.host import release, reserve_pools
+from purejaxrl.environments.envpool_ffi import FfiEnvironment
+from purejaxrl.environments.host import HostEnvironment, release, reserve_pools
 from purejaxrl.environments.mountain_car import MountainCar, MountainCarContinuous
 from purejaxrl.environments.pendulum import Pendulum
 from purejaxrl.types import InvalidInput
 
-__all__ = ["REGISTRY", "Environment", "VectorEnvironment", "make", "release", "reserve_pools", "vectorise"]
+__all__ = [
+    "REGISTRY",
+    "Environment",
+    "VectorEnvironment",
+    "make",
+    "recording",
+    "release",
+    "reserve_pools",
+    "resumable",
+    "vectorise",
+]
+
+E = TypeVar("E", bound=VectorEnvironment[Any])
 
 REGISTRY: dict[str, Callable[..., Environment[Any]]] = {
     "Acrobot-v1": Acrobot,
@@ -61,3 +74,28 @@ def make(name: str, num_envs: int = 1, **options: Any) -> VectorEnvironment[Any]
     except TypeError as error:
         raise InvalidInput(f"{name} does not take {options!r}: {error}") from error
     return vectorise(environment, num_envs)
+
+
+def resumable(environment: VectorEnvironment[Any]) -> Literal["exactly", "by replay", "never"]:
+    """How a run in ``environment`` goes on from a checkpoint in another process.
+
+    Returns:
+        ``"exactly"``, its state being arrays alone; ``"by replay"`` of recorded actions
+        (:func:`recording`, :func:`.host.take_record`, :func:`.host.replay`); or ``"never"``.
+    """
+    if isinstance(environment, FfiEnvironment):  # its state has the address of its pool
+        return "never"
+    return "by replay" if isinstance(environment, HostEnvironment) else "exactly"
+
+
+def recording(environment: E) -> E:
+    """The same environment, its simulators' actions recorded; one in JAX, which has none, as it is.
+
+    Raises:
+        InvalidInput: simulators that cannot be replayed, those of ``backend="ffi"``.
+    """
+    if isinstance(environment, FfiEnvironment):
+        raise InvalidInput("backend='ffi' cannot be resumed elsewhere: use backend='callback'")
+    if isinstance(environment, HostEnvironment):
+        return environment.replace(recording=True)  # type: ignore[attr-defined]
+    return environment

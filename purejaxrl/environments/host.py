@@ -7,7 +7,8 @@ it, how many steps taken. Tickets thread the calls to the host, so that they can
 reordered nor elided, and they are checked at each call:
 
 * a state from another process, such as one restored from a checkpoint, or one whose pool has been
-  released, raises :class:`PoolError`: a pool cannot be saved, begin new episodes instead;
+  released, raises :class:`PoolError`: a pool cannot be saved, begin new episodes instead, or see
+  below;
 * so does stepping an old state, or one state twice: a simulator cannot go back.
 
 Errors of a running program reach its caller as ``jax.errors.JaxRuntimeError``, whose text has the
@@ -16,6 +17,12 @@ message.
 Under ``vmap`` the mapped axes are folded into the environment axis: all seeds share one pool and
 one call to the host a step. Since a ticket names a single simulator, a state that was made under
 ``vmap`` may later be indexed, reordered, mapped with ``lax.map`` or sharded, and the reverse.
+
+An environment whose ``recording`` is set can be resumed elsewhere: its pools keep the actions they
+are given, :func:`take_record` takes them to be saved with the state, and :func:`replay` makes the
+simulators of a saved state anew and plays the actions again. The simulators must be functions of
+their seeds and actions, as those of EnvPool and gymnasium are. It costs a copy of the actions a
+step, and to resume takes as long as the simulators took.
 
 Pools are the one thing in this library that is global to the process, because a compiled program
 has no other place to keep them. Each belongs to one run of ``reset`` alone. The process keeps the
@@ -39,12 +46,17 @@ from jax.experimental import io_callback
 from purejaxrl.environments.base import begin_episodes, extend_episodes, select
 from purejaxrl.environments.pools import (
     REGISTRY,
+    TURN,
     Description,
     PoolError,
+    Record,
+    check_range,
     close_pools,
+    concatenate,
     reserve_pools,
     set_pool_limit,
 )
+from purejaxrl.environments.pools import replay as replay_pools
 from purejaxrl.types import Array, EpisodeStatistics, InvalidInput, Key, PyTree, TimeStep
 
 try:  # not a settled part of JAX: without it io_callback does the same, at 50 µs a call instead of 5
@@ -56,11 +68,15 @@ __all__ = [
     "HostEnvironment",
     "HostState",
     "PoolError",
+    "Record",
     "close_pools",
+    "concatenate",
     "holds_pool",
     "release",
+    "replay",
     "reserve_pools",
     "set_pool_limit",
+    "take_record",
 ]
 
 
@@ -81,6 +97,7 @@ class HostEnvironment:
 
     recipe: Any = struct.field(pytree_node=False)  # a pools.Recipe
     num_envs: int = struct.field(pytree_node=False)
+    recording: bool = struct.field(pytree_node=False, default=False)  # whether pools keep their actions
 
     @property
     def observation_space(self) -> gymnasium.Space[Any]:
@@ -100,7 +117,9 @@ class HostEnvironment:
 
         def open_pool(seeds: Array) -> tuple[Array, ...]:
             result = (rows_of(seeds, (4,), np.int32), observations_of(seeds, description))
-            return call_host(lambda numbers: REGISTRY.open(self.recipe, numbers), result, seeds)
+            return call_host(
+                lambda numbers: REGISTRY.open(self.recipe, numbers, self.recording), result, seeds
+            )
 
         ticket, observation = fold(open_pool)(draw_seeds(key, self.num_envs))
         state = HostState(ticket=ticket, episode=begin_episodes(self.num_envs))
@@ -144,13 +163,120 @@ def release(state: PyTree) -> None:
 
 
 def holds_pool(state: PyTree) -> bool:
-    """Whether ``state`` holds tickets of simulators, so that it cannot be resumed elsewhere."""
+    """Whether ``state`` holds tickets of simulators, so that to resume it elsewhere takes a Record."""
     return bool(_held(state))
+
+
+def take_record(state: PyTree) -> Record | None:
+    """Takes what the simulators of ``state`` were told to do since this was last taken.
+
+    The pools forget it, so that their memory stays flat: it is the caller's to save. What
+    :func:`replay` needs is all records of a state's life, joined by :func:`concatenate`. Not for use
+    inside ``jit``.
+
+    Args:
+        state: any pytree with one environment state in it, as it is now, with any leading axes.
+
+    Returns:
+        Seeds ``[…, B]`` and actions ``[T, …, B, *action_shape]``, in the order of the state's
+        tickets; None where it has no ticket.
+
+    Raises:
+        PoolError: the simulators are gone, have moved on or are not recorded, or they have not all
+            taken as many steps. Nothing is taken.
+        InvalidInput: several environment states.
+    """
+    ticket = _ticket(state)
+    if ticket is None:
+        return None
+    record = REGISTRY.take(ticket.reshape(-1, 4))
+    steps, _, *shape = record.actions.shape
+    return Record(
+        seeds=record.seeds.reshape(ticket.shape[:-1]),
+        actions=record.actions.reshape(steps, *ticket.shape[:-1], *shape),
+    )
+
+
+def replay(
+    environment: HostEnvironment,
+    state: PyTree,
+    record: Record,
+    pools: int,
+    report: Callable[[int, int], None] | None = None,
+) -> PyTree:
+    """Makes the simulators of a saved state anew, and has them do again what they did.
+
+    Args:
+        environment: what they are; if its ``recording`` is set, they are recorded from here on.
+        state: any pytree with one environment state in it, as it was when ``record`` was taken last.
+        record: all that its simulators did since they were made.
+        pools: how many to make; each has as many of the state's simulators, in their order. Best is
+            what the program that goes on would have made: with ``lax.map`` one a seed, with ``vmap``
+            one a device.
+        report: is told the steps played, out of how many, now and then and at the end.
+
+    Returns:
+        ``state`` with new tickets, on the devices of the old ones, and otherwise as it was.
+
+    Raises:
+        InvalidInput: arguments that do not fit each other, or more pools than are kept
+            (:func:`set_pool_limit`).
+    """
+    if not isinstance(environment, HostEnvironment):
+        raise InvalidInput(f"only the simulators of a HostEnvironment are replayed, not {environment!r}")
+    old = _ticket(state)
+    if old is None:
+        raise InvalidInput("the state has no simulators to replay")
+    _check_record(environment, old, record)
+    size = old[..., 0].size
+    if isinstance(pools, bool) or not isinstance(pools, int) or pools < 1 or size % pools:
+        raise InvalidInput(f"{size} simulators cannot be split into {pools!r} pools of equal size")
+    if pools > REGISTRY.limit:
+        raise InvalidInput(f"{pools} pools are needed, and {REGISTRY.limit} are kept: see set_pool_limit")
+    flat = Record(
+        seeds=record.seeds.reshape(size),
+        actions=record.actions.reshape(len(record.actions), size, *record.actions.shape[old.ndim :]),
+    )
+    new = replay_pools(environment.recipe, flat, pools, environment.recording, report).reshape(old.shape)
+
+    def renew(node: Any) -> Any:
+        if not isinstance(node, HostState):
+            return node
+        ticket = jax.device_put(new, node.ticket.sharding) if isinstance(node.ticket, jax.Array) else new
+        return node.replace(ticket=ticket)  # type: ignore[attr-defined]
+
+    return jax.tree.map(renew, state, is_leaf=lambda node: isinstance(node, HostState))
+
+
+def _check_record(environment: HostEnvironment, ticket: np.ndarray, record: Record) -> None:
+    seeds, actions = record
+    shape = (*ticket.shape[:-1], *(environment.action_space.shape or ()))
+    if seeds.shape != ticket.shape[:-1] or actions.shape[1:] != shape:
+        raise InvalidInput(
+            f"the record has seeds {seeds.shape} and actions {actions.shape}, and the state takes"
+            f" {ticket.shape[:-1]} and {('T', *shape)}"
+        )
+    turns = ticket[..., TURN]
+    if (turns != len(actions)).any():
+        raise InvalidInput(
+            f"the record has {len(actions)} steps, and the state is the one after {turns.max()}:"
+            " it takes all that were recorded since the simulators were made, and no more"
+        )
+    if len(actions):
+        check_range(environment.recipe, actions)
 
 
 def _held(state: PyTree) -> list[HostState]:
     leaves = jax.tree.leaves(state, is_leaf=lambda node: isinstance(node, HostState))
     return [leaf for leaf in leaves if isinstance(leaf, HostState)]
+
+
+def _ticket(state: PyTree) -> np.ndarray | None:
+    """The concrete tickets ``[…, 4]`` of the only environment state there is, or None."""
+    held = _held(state)
+    if len(held) > 1:
+        raise InvalidInput(f"{len(held)} environment states are given; a record is of one")
+    return np.asarray(held[0].ticket) if held else None
 
 
 def draw_seeds(key: Key, num_envs: int) -> Array:

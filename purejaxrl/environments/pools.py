@@ -3,15 +3,22 @@
 Everything here runs on the host, most of it from inside a running program: numpy only, because a
 call of JAX from a callback can wait for the very program that called it. :mod:`.host` has the
 other side.
+
+A simulator cannot be saved, but it is a function of its seed and of the actions it was given. So
+a pool may keep these (:class:`Log`), and :func:`replay` makes its simulators anew, in another
+process or in pools of another size.
 """
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import secrets
 import threading
 from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, Protocol
 
 import gymnasium
@@ -20,6 +27,7 @@ import numpy as np
 from purejaxrl.types import InvalidInput
 
 PROCESS, SERIAL, ROW, TURN = range(4)  # the columns of a ticket
+BETWEEN_REPORTS = 256  # steps of a replay
 
 
 class PoolError(RuntimeError):
@@ -89,12 +97,92 @@ class Options(dict[str, Any]):
         return hash(frozenset(self))
 
 
-class Entry:
-    """A pool in the registry, with the tickets that would step it next."""
+class Record(NamedTuple):
+    """What simulators were made of and told to do: with their state's shape, all it takes to replay them.
 
-    def __init__(self, recipe: Recipe, pool: Pool, ticket: np.ndarray) -> None:
-        self.recipe, self.pool, self.ticket = recipe, pool, ticket
+    ``seeds`` are int32 ``[…, B]``, ``actions`` ``[T, …, B, *action_shape]`` of a small dtype that
+    holds them exactly.
+    """
+
+    seeds: np.ndarray
+    actions: np.ndarray
+
+
+def concatenate(records: Sequence[Record]) -> Record:
+    """Joins records of the same simulators, taken one after another, into one.
+
+    Raises:
+        InvalidInput: there are none, or they are not of the same simulators.
+    """
+    if not records:
+        raise InvalidInput("there are no records to concatenate")
+    seeds = records[0].seeds
+    if any(not np.array_equal(seeds, record.seeds) for record in records):
+        raise InvalidInput("the records are of different simulators: their seeds differ")
+    return Record(seeds=seeds, actions=np.concatenate([record.actions for record in records]))
+
+
+class Log:
+    """The seeds of a pool, and the actions of each of its simulators since they were last taken."""
+
+    def __init__(self, recipe: Recipe, seeds: np.ndarray, turn: int) -> None:
+        space = recipe.describe().action_space
+        assert space.shape is not None  # it is a Box or Discrete
+        self.seeds, self.shape, self.dtype = seeds.copy(), space.shape, compact(space)
+        self.exact = not np.issubdtype(self.dtype, np.floating)
+        self.turns = np.full(len(seeds), turn, np.int32)  # at the last take
+        self.steps: list[tuple[np.ndarray | None, np.ndarray]] = []  # rows (None: all), actions
+
+    def add(self, rows: np.ndarray | None, action: np.ndarray) -> None:
+        # The simulator of a Box is given what the action is as its own type, float64 if need be.
+        dtype = self.dtype if self.exact else np.result_type(self.dtype, action.dtype)
+        self.steps.append((rows, action.astype(dtype)))  # a copy: the program reuses its memory
+
+    def take(self, rows: np.ndarray, length: int) -> np.ndarray:
+        """Gives up the ``length`` actions that each of ``rows`` ``[n]`` has: ``[length, n, …]``."""
+        self.turns[rows] += length
+        if len(rows) == len(self.seeds) and self.steps and all(who is None for who, _ in self.steps):
+            actions, self.steps = np.stack([action for _, action in self.steps]), []
+            return actions[:, rows]  # the common case
+        place, done = np.full(len(self.seeds), -1), np.zeros(len(rows), int)
+        place[rows] = np.arange(len(rows))
+        dtype = np.result_type(self.dtype, *{action.dtype for _, action in self.steps})
+        actions, kept = np.empty((length, len(rows), *self.shape), dtype), []
+        for who, action in self.steps:
+            who = np.arange(len(self.seeds)) if who is None else who
+            chosen = place[who] >= 0
+            to = place[who[chosen]]
+            actions[done[to], to] = action[chosen]
+            done[to] += 1
+            if not chosen.all():
+                kept.append((who[~chosen], action[~chosen]))
+        self.steps = kept
+        return actions
+
+
+def compact(space: gymnasium.Space[Any]) -> np.dtype:
+    """The dtype in which actions are recorded: the smallest that holds all of a Discrete space."""
+    if isinstance(space, gymnasium.spaces.Discrete):
+        low, high = int(space.start), int(space.start + space.n - 1)
+        return np.min_scalar_type(high if low >= 0 else min(low, -high - 1))
+    assert space.dtype is not None
+    return space.dtype
+
+
+class Entry:
+    """A pool in the registry, with the tickets that would step it next, and its log if it has one."""
+
+    def __init__(self, recipe: Recipe, pool: Pool, ticket: np.ndarray, log: Log | None = None) -> None:
+        self.recipe, self.pool, self.ticket, self.log = recipe, pool, ticket, log
         self.lock = threading.Lock()
+
+    def step(self, rows: np.ndarray | None, action: np.ndarray) -> Outcome:
+        """Steps ``rows`` (None: all); the caller holds the lock and has checked the tickets."""
+        outcome = self.pool.step(rows, action)
+        self.ticket[slice(None) if rows is None else rows, TURN] += 1
+        if self.log is not None:
+            self.log.add(rows, action)
+        return outcome
 
 
 class Registry:
@@ -108,17 +196,27 @@ class Registry:
         self.entries: OrderedDict[int, Entry] = OrderedDict()
         self.lock = threading.Lock()
 
-    def open(self, recipe: Recipe, seeds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def open(
+        self, recipe: Recipe, seeds: np.ndarray, recording: bool = False
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Makes a pool. Returns the tickets ``[N, 4]`` and the first observations ``[N, …]``."""
         pool = recipe.open(seeds)
         observation = pool.reset()
+        return self.admit(recipe, pool, seeds, recording), observation
+
+    def admit(
+        self, recipe: Recipe, pool: Pool, seeds: np.ndarray, recording: bool, turn: int = 0
+    ) -> np.ndarray:
+        """Keeps a pool that has taken ``turn`` steps. Returns its tickets ``[N, 4]``."""
         serial = next(self.serials)
-        ticket = np.zeros((len(seeds), 4), np.int32)
-        ticket[:, PROCESS], ticket[:, SERIAL], ticket[:, ROW] = self.process, serial, np.arange(len(seeds))
+        ticket = np.empty((len(seeds), 4), np.int32)
+        ticket[:, PROCESS], ticket[:, SERIAL], ticket[:, TURN] = self.process, serial, turn
+        ticket[:, ROW] = np.arange(len(seeds))
+        log = Log(recipe, seeds, turn) if recording else None
         with self.lock:
-            self.entries[serial] = Entry(recipe, pool, ticket)
+            self.entries[serial] = Entry(recipe, pool, ticket.copy(), log)
         self.shrink(self.limit)
-        return ticket.copy(), observation
+        return ticket
 
     def step(self, recipe: Recipe, ticket: np.ndarray, action: np.ndarray) -> tuple[np.ndarray, ...]:
         """Steps the simulators that the tickets ``[n, 4]`` name. Returns new tickets and an Outcome."""
@@ -126,8 +224,7 @@ class Registry:
         entry = self.find(recipe, ticket[0])
         with entry.lock:
             if np.array_equal(ticket, entry.ticket):  # all of one pool, in order: the common case
-                outcome = entry.pool.step(None, action)
-                entry.ticket[:, TURN] += 1
+                outcome = entry.step(None, action)
                 return entry.ticket.copy(), *outcome
         results: list[np.ndarray] = []
         for serial in np.unique(ticket[:, SERIAL]):
@@ -135,8 +232,7 @@ class Registry:
             entry, rows = self.find(recipe, ticket[chosen[0]]), ticket[chosen, ROW]
             with entry.lock:
                 _check_turns(entry, ticket[chosen])
-                outcome = entry.pool.step(rows, action[chosen])
-                entry.ticket[rows, TURN] += 1
+                outcome = entry.step(rows, action[chosen])
                 parts = (entry.ticket[rows], *outcome)
             if not results:
                 results = [np.empty((len(ticket), *part.shape[1:]), part.dtype) for part in parts]
@@ -144,11 +240,45 @@ class Registry:
                 result[chosen] = part
         return tuple(results)
 
+    def take(self, ticket: np.ndarray) -> Record:
+        """The seeds ``[n]`` and the actions ``[T, n, …]``, since they were last taken, of the tickets.
+
+        All or nothing: where it raises, no action is forgotten.
+        """
+        parts: list[tuple[np.ndarray, np.ndarray, Log]] = []  # places among the tickets, rows, log
+        lengths = np.empty(len(ticket), int)
+        with contextlib.ExitStack() as locks:
+            for serial in np.unique(ticket[:, SERIAL]):
+                chosen = np.flatnonzero(ticket[:, SERIAL] == serial)
+                entry, rows = self.find(None, ticket[chosen[0]]), ticket[chosen, ROW]
+                locks.enter_context(entry.lock)
+                _check_turns(entry, ticket[chosen])
+                if entry.log is None:
+                    raise PoolError(
+                        "the simulators of this environment's state are not recorded: reset and step"
+                        " purejaxrl.environments.recording(environment) instead"
+                    )
+                lengths[chosen] = ticket[chosen, TURN] - entry.log.turns[rows]
+                parts.append((chosen, rows, entry.log))
+            if (lengths != lengths[0]).any():
+                raise PoolError(
+                    f"simulators of one state have taken from {lengths.min()} to {lengths.max()} steps since"
+                    " their actions were last taken: take those that are stepped together"
+                )
+            taken = [log.take(rows, int(lengths[0])) for _, rows, log in parts]
+        seeds = np.empty(len(ticket), np.int32)
+        dtype = np.result_type(*{actions.dtype for actions in taken})
+        together = np.empty((int(lengths[0]), len(ticket), *taken[0].shape[2:]), dtype)
+        for (chosen, rows, log), actions in zip(parts, taken, strict=True):
+            seeds[chosen], together[:, chosen] = log.seeds[rows], actions
+        return Record(seeds=seeds, actions=together)
+
     def find(self, recipe: Recipe | None, ticket: np.ndarray) -> Entry:
         if ticket[PROCESS] != self.process or os.getpid() != self.pid:
             raise PoolError(
                 "the environment's state was made in another process, or restored from a checkpoint;"
-                " simulators cannot be saved: begin new episodes with env.reset(key)"
+                " simulators cannot be saved: begin new episodes with env.reset(key), or make them"
+                " anew with purejaxrl.environments.host.replay where their actions were recorded"
             )
         serial = int(ticket[SERIAL])
         with self.lock:
@@ -191,6 +321,54 @@ class Registry:
 
 
 REGISTRY = Registry()
+
+
+def replay(
+    recipe: Recipe,
+    record: Record,
+    number: int,
+    recording: bool = False,
+    report: Callable[[int, int], None] | None = None,
+) -> np.ndarray:
+    """Makes simulators from their seeds ``[N]`` and plays all their actions ``[T, N, …]``.
+
+    Args:
+        recipe: what they are.
+        record: all that they did since they were made.
+        number: of pools, each of which gets as many of them, in their order.
+        recording: whether the pools record what is done from now on.
+        report: is told the steps played, out of how many, now and then and at the end.
+
+    Returns:
+        Their tickets ``[N, 4]``.
+    """
+    seeds, actions = np.split(record.seeds, number), np.split(record.actions, number, axis=1)
+    total = len(record.actions)
+    pools: list[Pool] = []
+    try:
+        for part in seeds:
+            pools.append(recipe.open(part))
+            pools[-1].reset()
+        # EnvPool's pools play at the same time, as they do on the devices of a mesh.
+        with ThreadPoolExecutor(min(number, os.cpu_count() or 1)) as threads:
+            for start in range(0, total, BETWEEN_REPORTS):
+                stop = min(start + BETWEEN_REPORTS, total)
+                list(threads.map(_play, pools, [part[start:stop] for part in actions]))
+                if report is not None:
+                    report(stop, total)
+    except BaseException:
+        for pool in pools:
+            pool.close()
+        raise
+    tickets = [
+        REGISTRY.admit(recipe, pool, part, recording, total) for pool, part in zip(pools, seeds, strict=True)
+    ]
+    return np.concatenate(tickets)
+
+
+def _play(pool: Pool, actions: np.ndarray) -> None:
+    for action in actions:
+        pool.step(None, action)
 
 
 def check_range(recipe: Recipe, action: np.ndarray) -> None:
