@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from matplotlib import _pylab_helpers
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
@@ -99,7 +100,7 @@ def test_runs_of_other_lengths_and_numbers_of_seeds_are_compared(
         for steps, *ends in zip(run["environment_steps"][0], low, high, strict=True):
             np.testing.assert_allclose([min(corners[corners[:, 0] == steps, 1])], ends[:1])
             np.testing.assert_allclose([max(corners[corners[:, 0] == steps, 1])], ends[1:])
-    assert len({str(line.get_color()) for line in axes.lines}) == 2
+    assert len({to_hex(line.get_color()) for line in axes.lines}) == 2
 
 
 def test_runs_without_evaluation_are_compared_by_their_training(tmp_path: Path) -> None:
@@ -127,7 +128,7 @@ def test_many_runs_have_colours_of_their_own_and_a_legend_beside(
     (figure,) = saved
     figure.draw_without_rendering()
     (axes,) = figure.axes
-    assert len({str(line.get_color()) for line in axes.lines}) == number
+    assert len({to_hex(line.get_color()) for line in axes.lines}) == number
     legend = axes.get_legend()
     assert legend is not None
     box, around = legend.get_window_extent(), figure.bbox

@@ -104,6 +104,11 @@ def test_what_looks_alike_is_told_apart() -> None:
     assert [row[:2] for row in rows] == [["0.9", "True"], ["0.99", "1"], ["0.99", "–"]]
 
 
+def test_true_is_not_one() -> None:
+    header = sweep_table([{"a": True}, {"a": 1}], np.zeros((2, 1))).splitlines()[0]
+    assert header.split()[0] == "a"
+
+
 def test_equal_means_have_one_best_the_first() -> None:
     lines = sweep_table([{"a": 1}, {"a": 2}, {"a": 3}], np.array([[1.0], [2.0], [2.0]])).splitlines()
     assert [line.split()[0] for line in lines[1:]] == ["2", "3", "1"]
@@ -210,7 +215,7 @@ def test_each_of_several_has_a_panel(tmp_path: Path, figures: list[Any]) -> None
     assert [panel.get_xlabel() for panel in panels] == ["learning_rate", "loss", "hidden_sizes"]
     assert [panel.get_xscale() for panel in panels] == ["log", "linear", "linear"]
     assert [tick.get_text() for tick in panels[2].get_xticklabels()] == ["64,64", "8"]
-    assert len({panel.get_ylim() for panel in panels}) == 1
+    assert all(panel.get_shared_y_axes().joined(panel, panels[0]) for panel in panels)
     for panel in panels:
         found = means(panel)
         assert len(found) == 16, "points of one value stand beside each other"
