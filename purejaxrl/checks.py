@@ -93,20 +93,21 @@ def as_leaves(config: C) -> C:
     return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), config)
 
 
+def plain(value: Any) -> Any:
+    """A value as JSON can hold it."""
+    if hasattr(value, "dtype") and jnp.issubdtype(value.dtype, np.number):
+        return np.asarray(value).tolist()
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return numbers(value)
+    if value is None or isinstance(value, str | bool | int | float):
+        return value
+    if isinstance(value, tuple | list):
+        return [plain(item) for item in value]
+    if isinstance(value, dict):
+        return {str(name): plain(item) for name, item in value.items()}
+    return repr(value)
+
+
 def numbers(config: Any) -> dict[str, Any]:
     """A Config as plain values that JSON can hold, by field name."""
-
-    def plain(value: Any) -> Any:
-        if hasattr(value, "dtype") and jnp.issubdtype(value.dtype, np.number):
-            return np.asarray(value).tolist()
-        if dataclasses.is_dataclass(value) and not isinstance(value, type):
-            return numbers(value)
-        if value is None or isinstance(value, str | bool | int | float):
-            return value
-        if isinstance(value, tuple | list):
-            return [plain(item) for item in value]
-        if isinstance(value, dict):
-            return {str(name): plain(item) for name, item in value.items()}
-        return repr(value)
-
     return {field.name: plain(getattr(config, field.name)) for field in dataclasses.fields(config)}

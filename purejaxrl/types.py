@@ -95,6 +95,10 @@ class Metrics:
     the epoch (NaN where none did); ``evaluation_return`` and ``evaluation_length`` are means over
     the greedy policy's evaluation episodes (``evaluation_episodes`` of them ended); ``update``
     holds means over the epoch of the agent's own figures: losses, gradient norms, TD errors.
+
+    ``nonfinite_iteration`` is the run's first iteration in this epoch after which something was NaN
+    or infinite, and ``nonfinite_quantity`` what that was, a place in
+    :func:`purejaxrl.training.loop.quantities`; both are -1 where nothing was.
     """
 
     environment_steps: Array
@@ -105,4 +109,6 @@ class Metrics:
     evaluation_episodes: Array
     evaluation_return: Array
     evaluation_length: Array
+    nonfinite_iteration: Array
+    nonfinite_quantity: Array
     update: dict[str, Array]

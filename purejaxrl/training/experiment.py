@@ -10,9 +10,12 @@ from typing import Any, Generic, TypeVar
 
 import jax
 import jax.numpy as jnp
+from flax import struct
+from jax.sharding import NamedSharding, PartitionSpec
 
-from purejaxrl import environments
+from purejaxrl import checks, environments
 from purejaxrl.training import seeds as seeds_
+from purejaxrl.training import sweeps
 from purejaxrl.training.loop import Loop
 from purejaxrl.training.settings import Settings
 from purejaxrl.types import InvalidInput, Key, Metrics, PyTree
@@ -34,10 +37,13 @@ class Experiment(Generic[C]):
     """How much of everything."""
     environment_options: tuple[str, ...] = ()
     """Knobs of the environment, each as name=value, such as rows=8."""
+    points: tuple[sweeps.Point, ...] = ((),)
+    """Of a sweep: what each point changes, such as (("config.learning_rate", 1e-3),). All have the same
+    shapes; see split for those that have not."""
     num_seeds: int = 16
-    """Independent runs in one compiled program."""
+    """Independent runs of each point in one compiled program."""
     seed: int = 0
-    """Root of every random number: seed i draws from fold_in(key(seed), i)."""
+    """Root of every random number: seed i draws from fold_in(key(seed), i), at every point."""
     seeds: seeds_.Seeds = "auto"
     """vmap steps the seeds together; map takes one after another, each with the bits it has alone; auto is
     map on a CPU and vmap elsewhere."""
@@ -50,69 +56,151 @@ class Experiment(Generic[C]):
         environment = self.environment.replace(":", "-").replace("/", "-").lower()
         return f"{self.agent.__name__.rpartition('.')[2]}-{environment}"
 
-    def loop(self) -> Loop:
-        """The pure functions of one seed.
+    @property
+    def num_members(self) -> int:
+        """Runs in the program: every seed of every point, a point's seeds next to each other."""
+        return len(self.points) * self.num_seeds
+
+    def loop(self, point: sweeps.Point | None = None) -> Loop:
+        """The pure functions of one seed at a point; at the first one unless told.
 
         Raises:
             InvalidInput: something in the experiment cannot work; nothing has been compiled.
         """
+        point = self.points[0] if point is None else point
+        config, settings, options = sweeps.apply(point, self.config, self.settings, self.environment_options)
         environment = environments.make(
-            self.environment, num_envs=self.settings.num_envs, **parse_options(self.environment_options)
+            self.environment, num_envs=settings.num_envs, **parse_options(options)
         )
-        loop = Loop(self.agent, self.config, environment, self.settings)  # type: ignore[arg-type]
-        loop.check()
-        return loop
+        return Loop(self.agent, config, environment, settings)  # type: ignore[arg-type]
+
+
+@struct.dataclass
+class Member:
+    """What one run of a program begins with; everything in it may differ from member to member."""
+
+    key: Key
+    config: Any
+    environment: Any  # the VectorEnvironment, for its knobs
 
 
 @dataclasses.dataclass(frozen=True)
 class Programs:
-    """An experiment's pure functions, lifted to all of its seeds and ready to compile.
+    """An experiment's pure functions, lifted to all of its members and ready to compile.
 
-    ``keys`` has the seeds padded to what the devices divide; :func:`purejaxrl.training.seeds.first`
-    drops the padding from any result.
+    ``members`` is padded to what the devices divide; :func:`purejaxrl.training.seeds.first` drops
+    the padding from any result.
     """
 
     loop: Loop
     mesh: jax.sharding.Mesh
     seeds: str
-    keys: Key
-    begin: Any  # keys -> runners, metrics
+    members: Member
+    begin: Any  # members -> runners, metrics
     epoch: Any  # runners, index -> runners, metrics; takes the runners' memory over
-    train: Any  # keys -> runners, metrics
+    renew: Any  # runners, epochs done -> runners, with new episodes in every environment
+    train: Any  # members -> runners, metrics
+
+    def runners(self) -> tuple[PyTree, PyTree]:
+        """The shapes of the runners, padding included, and where each leaf lies."""
+        shapes = jax.eval_shape(self.begin, self.members)[0]
+        place = NamedSharding(self.mesh, PartitionSpec(seeds_.AXIS))
+        return shapes, jax.tree.map(lambda _: place, shapes)
 
 
-def programs(experiment: Experiment[Any]) -> Programs:
+def members(experiment: Experiment[Any]) -> tuple[Loop, Member]:
+    """The loop of an experiment's members, and all of them, ``[num_members]``.
+
+    Raises:
+        InvalidInput: something in the experiment cannot work, or its points differ in shape.
+    """
+    loops = [experiment.loop(point) for point in experiment.points]
+    loops[0].check()
+    for loop in loops[1:]:
+        loop.check_agent()
+    shapes = {shape(loop) for loop in loops}
+    if len(shapes) > 1:
+        raise InvalidInput(
+            f"the {len(loops)} points of the sweep have {len(shapes)} different shapes; one program holds"
+            " points of one shape: see purejaxrl.training.split"
+        )
+    keys = seeds_.keys(experiment.seed, experiment.num_seeds)
+
+    def stack(*leaves: Any) -> jax.Array:
+        return jnp.repeat(jnp.stack([jnp.asarray(leaf) for leaf in leaves]), experiment.num_seeds, axis=0)
+
+    return loops[0], Member(
+        key=keys[jnp.arange(experiment.num_members) % experiment.num_seeds],
+        config=jax.tree.map(stack, *(checks.as_leaves(loop.config) for loop in loops)),
+        environment=jax.tree.map(stack, *(loop.environment for loop in loops)),
+    )
+
+
+def shape(loop: Loop) -> Any:
+    """What must be equal for loops to be members of one program."""
+    return jax.tree.structure((loop.config, loop.environment)), loop.settings
+
+
+def split(experiment: Experiment[C]) -> list[Experiment[C]]:
+    """An experiment for each shape that its points have, in the order in which those come up.
+
+    Raises:
+        InvalidInput: something in one of the points cannot work.
+    """
+    groups: dict[Any, list[sweeps.Point]] = {}
+    for point in experiment.points:
+        groups.setdefault(shape(experiment.loop(point)), []).append(point)
+    return [dataclasses.replace(experiment, points=tuple(points)) for points in groups.values()]
+
+
+def programs(experiment: Experiment[Any], recording: bool = False) -> Programs:
     """Checks an experiment and makes its programs. Nothing is compiled yet.
+
+    Args:
+        experiment: what to run.
+        recording: whether simulators on the host record what they are told; see
+            :func:`purejaxrl.environments.recording`.
 
     Raises:
         InvalidInput: something in the experiment cannot work.
     """
-    loop = experiment.loop()
-    keys = seeds_.keys(experiment.seed, experiment.num_seeds)
+    loop, all_members = members(experiment)
+    if recording:
+        loop = dataclasses.replace(loop, environment=environments.recording(loop.environment))
+        all_members = all_members.replace(environment=environments.recording(all_members.environment))
     devices = experiment.devices
-    if devices is None:
-        devices = min(jax.local_device_count(), experiment.num_seeds)
+    if devices is None and jax.process_count() == 1:
+        devices = min(jax.local_device_count(), experiment.num_members)
     mesh = seeds_.mesh(devices)
     mode = seeds_.resolve(experiment.seeds)
     # With map each seed has simulators of its own, and each device evaluates a seed at a time.
-    environments.reserve_pools(len(keys) + 2 * mesh.size)
+    environments.reserve_pools(experiment.num_members + 2 * mesh.size)
     lift = functools.partial(seeds_.over_seeds, seeds=mode, mesh=mesh)
 
-    def train(keys: Key) -> tuple[PyTree, Metrics]:
+    def begin(member: Member) -> tuple[PyTree, Metrics]:
+        own = dataclasses.replace(loop, config=member.config, environment=member.environment)
+        return own.begin(member.key)
+
+    def train(members: Member) -> tuple[PyTree, Metrics]:
         # The parts are lifted one by one, with a barrier between them, so that the epochs see what
         # they see in a program of their own: hyperparameters that are data, with a seed axis. Folded
         # into the mathematics as constants, or shared by all seeds, they would round differently.
-        runners, warmup = jax.lax.optimization_barrier(lift(loop.begin)(keys))
-        runners, epochs = lift(loop.epochs)(runners)
+        runners, warmup = jax.lax.optimization_barrier(lift(begin)(members))
+        runners, epochs = lift(loop.epochs, in_place=True)(runners)
         return runners, jax.tree.map(lambda a, b: jnp.concatenate([a[:, None], b], axis=1), warmup, epochs)
 
+    # Every process reads every member's metrics, few numbers as they are; the rest stays where it is.
+    places = None
+    if jax.process_count() > 1:
+        places = (NamedSharding(mesh, PartitionSpec(seeds_.AXIS)), NamedSharding(mesh, PartitionSpec()))
     return Programs(
         loop=loop,
         mesh=mesh,
         seeds=mode,
-        keys=seeds_.place(seeds_.pad(keys, mesh), mesh),
-        begin=jax.jit(lift(loop.begin)),
-        epoch=jax.jit(lift(loop.epoch), donate_argnums=0),
+        members=seeds_.place(seeds_.pad(all_members, mesh), mesh),
+        begin=jax.jit(lift(begin), out_shardings=places),
+        epoch=jax.jit(lift(loop.epoch, in_place=True), donate_argnums=0, out_shardings=places),
+        renew=jax.jit(lift(loop.renew)),
         train=jax.jit(train),
     )
 
@@ -121,14 +209,14 @@ def train(experiment: Experiment[Any]) -> tuple[PyTree, Metrics]:
     """The whole experiment as one compiled call.
 
     Returns:
-        The final :class:`~purejaxrl.training.loop.Runner` of every seed, and Metrics
-        ``[num_seeds, 1 + num_epochs]``, the first of each row after the warm-up.
+        The final :class:`~purejaxrl.training.loop.Runner` of every member, and Metrics
+        ``[num_members, 1 + num_epochs]``, the first of each row after the warm-up.
 
     Raises:
         InvalidInput: something in the experiment cannot work; nothing has been compiled.
     """
     made = programs(experiment)
-    return seeds_.first(made.train(made.keys), experiment.num_seeds)
+    return seeds_.first(made.train(made.members), experiment.num_members)
 
 
 def parse_options(options: tuple[str, ...]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from purejaxrl import networks
-from purejaxrl.environments import VectorEnvironment, release
+from purejaxrl.environments import VectorEnvironment, release, resumable
 from purejaxrl.environments.base import begin_episodes, select
 from purejaxrl.memory import Memory
 from purejaxrl.sampling import numbered_keys
@@ -65,7 +65,8 @@ class Tally:
     episodes: Array
     episode_return: Array
     episode_length: Array
-    update: Array  # [K], of the figures in the agent's info
+    sums: Array  # [2 + K], of rewards, of observations, of the figures in the agent's info
+    finite: Array  # [2 + K], the iterations before each of the sums was NaN or infinite
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,6 +100,16 @@ class Loop:
         """Traces a run without compiling it, so that what cannot work says so at once."""
         runner, _ = jax.eval_shape(self.begin, jax.random.key(0))
         jax.eval_shape(self.epoch, runner, jnp.int32(0))
+
+    def check_agent(self) -> None:
+        """The same for the agent alone, for the further members of a program that has been checked."""
+        environment = self.environment
+        jax.eval_shape(
+            lambda key: self.agent.init(
+                key, self.config, environment.observation_space, environment.action_space
+            ),
+            jax.random.key(0),
+        )
 
     @property
     def memory(self) -> Memory[Any]:
@@ -134,7 +145,8 @@ class Loop:
         )
 
         def fill(carry: tuple[Runner, Tally], count: Array) -> tuple[tuple[Runner, Tally], None]:
-            return self.collect(*carry, count), None
+            runner, tally = self.collect(*carry, count)
+            return (runner, count_finite(tally, count)), None
 
         carry = (runner, empty_tally(agent))
         (runner, tally), _ = jax.lax.scan(fill, carry, jnp.arange(self.warmup_iterations))
@@ -164,16 +176,23 @@ class Loop:
             # All batches of an iteration are drawn before the scan over them: a buffer that a scan
             # reads would be copied when the next iteration writes to it.
             batches = self.sample(runner, count)
-            learner = (runner.agent, last, tally.update)
+            learner = (runner.agent, last, tally.sums[2:])
             (agent, last, total), _ = jax.lax.scan(learn, learner, batches)
-            tally = dataclasses.replace(tally, update=total)
-            return (dataclasses.replace(runner, agent=agent), tally, last), None
+            tally = dataclasses.replace(tally, sums=jnp.concatenate([tally.sums[:2], total]))
+            return (dataclasses.replace(runner, agent=agent), count_finite(tally, i), last), None
 
         carry = (runner, empty_tally(runner.agent), stack(info))
         (runner, tally, last), _ = jax.lax.scan(iterate, carry, jnp.arange(self.iterations_per_epoch))
         agent = dataclasses.replace(runner.agent, info=unstack(last, info))
         runner = dataclasses.replace(runner, agent=agent)
         return runner, self.measure(runner, tally, index + 1)
+
+    def renew(self, runner: Runner, index: Array) -> Runner:
+        """The same run after ``index`` epochs with new episodes: for simulators that could not be saved."""
+        # Evaluations fold in small numbers, the number of epochs done.
+        key = jax.random.fold_in(runner.evaluation_key, jnp.uint32(2**31) + index.astype(jnp.uint32))
+        environment_state, observation = runner.environment.reset(key)
+        return dataclasses.replace(runner, environment_state=environment_state, observation=observation)
 
     def epochs(self, runner: Runner) -> tuple[Runner, Metrics]:
         """Every epoch of a run that has begun. Metrics have a leading axis ``[num_epochs]``."""
@@ -212,6 +231,7 @@ class Loop:
             (runner.environment_state, runner.observation, tally),
             count * length + jnp.arange(length),
         )
+        tally = dataclasses.replace(tally, sums=tally.sums.at[:2].add(experience_sums(rollout)))
         memory = self.memory.add(runner.memory, rollout, count)
         runner = dataclasses.replace(
             runner, environment_state=environment_state, observation=observation, memory=memory
@@ -227,6 +247,8 @@ class Loop:
         """
         # The knobs are the runner's, since they may differ from seed to seed.
         environment = runner.environment.replace(num_envs=self.settings.evaluation_episodes)
+        if resumable(environment) == "by replay":
+            environment = environment.replace(recording=False)
         steps = self.settings.evaluation_steps or environment.max_episode_steps or 1000
         reset_key, step_key = jax.random.split(jax.random.fold_in(runner.evaluation_key, index))
         state, observation = environment.reset(reset_key)
@@ -252,6 +274,8 @@ class Loop:
             finished, episode = self.evaluate(runner, index)
         else:
             finished, episode = jnp.zeros(1, bool), begin_episodes(1)
+        since = jnp.where(index == 0, self.warmup_iterations, self.iterations_per_epoch)
+        offence, quantity = first_offence(tally, runner.agent, since)
         return Metrics(
             environment_steps=iterations * self.settings.rollout_size,
             updates=index * self.iterations_per_epoch * per_iteration,
@@ -261,7 +285,9 @@ class Loop:
             evaluation_episodes=jnp.sum(finished),
             evaluation_return=jnp.mean(episode.episode_return, where=finished),
             evaluation_length=jnp.mean(episode.episode_length, where=finished),
-            update=unstack(tally.update / updates, runner.agent.info),
+            nonfinite_iteration=jnp.where(offence < 0, -1, iterations - since + offence),
+            nonfinite_quantity=quantity,
+            update=unstack(tally.sums[2:] / updates, runner.agent.info),
         )
 
     def example(self, agent: Any) -> Transition:
@@ -284,12 +310,57 @@ class Loop:
 
 def empty_tally(agent: Any) -> Tally:
     """Sums over nothing yet."""
+    number = 2 + len(agent.info)
     return Tally(
         episodes=jnp.int32(0),
         episode_return=jnp.float32(0.0),
         episode_length=jnp.int32(0),
-        update=jnp.zeros_like(stack(agent.info)),
+        sums=jnp.zeros(number),
+        finite=jnp.zeros(number, jnp.int32),
     )
+
+
+def experience_sums(rollout: Transition) -> Array:
+    """Rewards and observations of a rollout, added up: two numbers that are finite if all of them are."""
+    observations = jax.tree.leaves(rollout.next_observation)
+    inexact = [leaf for leaf in observations if jnp.issubdtype(leaf.dtype, jnp.inexact)]
+    return jnp.stack([jnp.sum(rollout.reward), sum((jnp.sum(leaf) for leaf in inexact), jnp.float32(0.0))])
+
+
+def count_finite(tally: Tally, iteration: Array) -> Tally:
+    """Counts an iteration, the tally's ``iteration``-th, for the sums that still are finite after it."""
+    # A sum that is NaN or infinite remains so, and its count stands still from then on.
+    return dataclasses.replace(tally, finite=tally.finite + jnp.isfinite(tally.sums))
+
+
+def figures_in_order(info: dict[str, Any]) -> list[str]:
+    """Names of an agent's figures as they arise: what is differentiated before its gradient."""
+    return sorted(info, key=lambda name: (name.startswith("gradient"), name))
+
+
+def quantities(agent: Any) -> tuple[str, ...]:
+    """What is watched for NaN and infinity, in the order in which an iteration works it out."""
+    return ("reward", "observation", *(f"update/{name}" for name in figures_in_order(agent.info)), "params")
+
+
+def first_offence(tally: Tally, agent: Any, iterations: Array) -> tuple[Array, Array]:
+    """When, in a tally of so many iterations, something first was NaN or infinite, and what.
+
+    Returns the iteration, counted from 0, and the place in :func:`quantities`; -1 and -1 where all
+    was finite. The agent's parameters and its optimiser's are looked at only as the tally ends.
+    """
+    figures = unstack(tally.finite[2:], agent.info)
+    learnt = [  # an infinite hyperparameter may well be meant
+        leaf
+        for path, leaf in jax.tree_util.tree_leaves_with_path(agent)
+        if jax.tree_util.keystr(path[:1]) != ".config" and jnp.issubdtype(leaf.dtype, jnp.inexact)
+    ]
+    sound = jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in learnt]))
+    params = jnp.where(sound, iterations, iterations - 1)
+    counts = jnp.stack([*tally.finite[:2], *(figures[name] for name in figures_in_order(agent.info)), params])
+    first = jnp.argmin(counts).astype(jnp.int32)
+    finite = counts[first] >= iterations
+    return jnp.where(finite, -1, counts[first]), jnp.where(finite, -1, first)
 
 
 def count_episodes(tally: Tally, timestep: TimeStep) -> Tally:

@@ -1,33 +1,95 @@
-"""The host's side of a run: compile once, then an epoch at a time with its metrics on disk."""
+"""The host's side of a run: compile once, then an epoch at a time with metrics and checkpoints on disk."""
 
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.experimental import multihost_utils
 
+from purejaxrl import checks, environments
+from purejaxrl.environments import host, pools
+from purejaxrl.training import provenance
 from purejaxrl.training import seeds as seeds_
-from purejaxrl.training.experiment import Experiment, programs
-from purejaxrl.training.record import Record
-from purejaxrl.types import Metrics, PyTree
+from purejaxrl.training.checkpoints import Checkpoints, forget_simulators
+from purejaxrl.training.experiment import Experiment, Programs, programs
+from purejaxrl.training.loop import quantities
+from purejaxrl.training.record import (
+    Record,
+    StorageError,
+    check_same,
+    describe,
+    read_json,
+    read_metrics,
+    rows_of,
+)
+from purejaxrl.types import InvalidInput, Metrics, PyTree
+
+
+@dataclasses.dataclass(frozen=True)
+class Keeping:
+    """What a run leaves besides its metrics, and what it does when something goes wrong.
+
+    None of it changes a number of the run.
+    """
+
+    checkpoint_every: int = 1
+    """Epochs from one checkpoint to the next; the last epoch has one besides. 0 writes none."""
+    keep: int = 2
+    """How many of the last checkpoints stay; the best one stays besides."""
+    on_nan: Literal["continue", "stop"] = "continue"
+    """What to do when a seed turns NaN or infinite: continue with the others, or stop the run."""
+    exact_resume: bool = False
+    """Record what simulators on the host (EnvPool, gymnasium) are told, and play it to new ones on
+    resumption, so that they too go on where they stopped. Without it they begin new episodes."""
+    accept_versions: bool = False
+    """Go on with a run of other versions of the libraries; equal bits are then no promise."""
+    track: tuple[Literal["tensorboard", "wandb"], ...] = ()
+    """Write metrics to these besides; both come with purejaxrl[tracking]."""
+
+    def check(self) -> None:
+        """Raises InvalidInput where a field is out of range."""
+        checks.whole(self, 0, "checkpoint_every")
+        checks.whole(self, 1, "keep")
+        checks.one_of(self, "on_nan", ("continue", "stop"))
+
+
+@dataclasses.dataclass(frozen=True)
+class Offence:
+    """When something of a member first was NaN or infinite."""
+
+    point: int
+    seed: int
+    iteration: int  # of the run, warm-up included, from 0
+    quantity: str
+
+    def __str__(self) -> str:
+        point = f" of point {self.point}" if self.point else ""
+        return f"seed {self.seed}{point} is not finite since iteration {self.iteration}: {self.quantity}"
 
 
 @dataclasses.dataclass(frozen=True)
 class Progress:
     """How far a run is."""
 
-    stage: str  # "compile", "warm-up" or "train"
+    stage: str  # "compile", "resume", "warm-up" or "train"
     epoch: int  # epochs done
     num_epochs: int
-    environment_steps: int  # of all seeds, so far
-    seconds: float  # since the first step
+    environment_steps: int  # of all members, so far
+    seconds: float  # since this session's first step
     seconds_at_epoch: float  # the same, when the last epoch ended
-    metrics: Metrics | None  # [num_seeds], of the last epoch
+    session_steps: int  # of all members, since this session's first step
+    session_epochs: int
+    alive: int  # members whose numbers are finite
+    metrics: Metrics | None  # [members], of the last epoch
+    message: str | None = None  # something to be told once
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,23 +97,29 @@ class Result:
     """What came of a run."""
 
     folder: Path
-    runners: PyTree  # of every seed at the end; None where the run was interrupted
-    metrics: list[Metrics]  # [num_seeds] each; the warm-up's first
+    runners: PyTree  # of every member at the end; None where the run ended early
+    metrics: Metrics | None  # [members], of the last epoch; all of them are in the folder
     compile_seconds: float
     run_seconds: float
-    environment_steps: int  # of all seeds
-    interrupted: bool
+    environment_steps: int  # of all members, those of earlier sessions included
+    session_steps: int  # of all members, of this session
+    interrupted: bool  # by Ctrl-C, or by on_nan
+    alive: np.ndarray  # [members], whose numbers are finite
+    digest: str | None  # of the final state, as its checkpoint has it
 
     @property
     def steps_per_second(self) -> float:
-        """Environment steps of all seeds a second, compilation apart, evaluation included."""
-        return self.environment_steps / max(self.run_seconds, 1e-9)
+        """Environment steps of all members a second, compilation apart, evaluation included."""
+        return self.session_steps / max(self.run_seconds, 1e-9)
 
 
 def run(
     experiment: Experiment[Any],
     output: Path | None = None,
     report: Callable[[Progress], None] = lambda progress: None,
+    *,
+    keeping: Keeping = Keeping(),
+    resume: bool = False,
 ) -> Result:
     """Runs an experiment epoch by epoch and records it; gives the bits that ``train`` gives.
 
@@ -62,88 +130,377 @@ def run(
         output: the folder to make; None takes the next free one under ``runs/``.
         report: called at the start of every stage, several times a second while the device is busy
             and after every epoch.
+        keeping: what to leave behind, and when to stop.
+        resume: whether to go on with the run in ``output`` where there is one, from its last
+            checkpoint; a run that goes on ends with the bits of one that was never stopped. It may
+            be made longer: ``total_steps`` and ``num_epochs`` may have grown together.
 
     Raises:
-        InvalidInput: the experiment or the folder cannot work; nothing has been compiled.
+        InvalidInput: the experiment or the folder cannot work, or the folder holds another run;
+            nothing has been compiled.
+        StorageError: the folder can no longer be written to; it can be gone on with once it can.
     """
-    made = programs(experiment)
-    record = Record.create(output, experiment.name)
-    num_epochs, num_seeds = experiment.settings.num_epochs, experiment.num_seeds
-    begun: float | None = None
-    stage, epochs, runners = "compile", [], None
-    compile_seconds = seconds_at_epoch = 0.0
+    session = Session(experiment, output, report, keeping, resume)
+    try:
+        return session.run()
+    finally:
+        session.close()
 
-    def tell() -> None:
-        report(
+
+class Session:
+    """One process's part of a run, from its start or resumption to its end."""
+
+    def __init__(
+        self,
+        experiment: Experiment[Any],
+        output: Path | None,
+        report: Callable[[Progress], None],
+        keeping: Keeping,
+        resume: bool,
+    ) -> None:
+        keeping.check()
+        if resume and output is None:
+            raise InvalidInput("to resume takes the folder of the run: give it as output")
+        if output is None and jax.process_count() > 1:
+            raise InvalidInput("several processes share one folder that all of them see: give it as output")
+        self.experiment, self.keeping, self.report = experiment, keeping, report
+        self.made = made = programs(experiment, recording=keeping.exact_resume)
+        self.num_epochs, self.members = made.loop.settings.num_epochs, experiment.num_members
+        self.resumable = environments.resumable(made.loop.environment)
+        self.names = quantities(jax.eval_shape(made.begin, made.members)[0].agent)
+        self.record = open_record(output, experiment.name, resume)
+        self.checkpoints: Checkpoints | None = None
+        self.trackers: list[Any] = []
+        self.stage = "compile"
+        self.epoch = -1  # the last one done, the warm-up being 0
+        self.first_epoch = -1  # the one that a checkpoint was of
+        self.metrics: Metrics | None = None
+        self.alive = np.ones(self.members, bool)
+        self.new_episodes = 0
+        self.begun: float | None = None
+        self.compile_seconds = self.seconds_at_epoch = 0.0
+        self.digest: str | None = None
+        self.message: str | None = None
+        try:
+            self.open(resume)
+        except BaseException:
+            self.close()
+            raise
+
+    def open(self, resume: bool) -> None:
+        record, keeping = self.record, self.keeping
+        self.description = describe(self.experiment, self.made)
+        recorded = read_json(record.folder / "experiment.json") if resume else None
+        if jax.process_count() > 1:  # none writes it before all have looked
+            multihost_utils.sync_global_devices("the run's experiment has been read")
+        if recorded is not None:
+            self.check_same(recorded)
+        if keeping.checkpoint_every or recorded is not None:
+            self.checkpoints = Checkpoints(record.folder, keeping.keep)
+        if recorded is not None and self.resumable == "never":
+            raise InvalidInput(
+                f"{self.experiment.environment} with backend=ffi cannot be resumed; backend=callback can"
+            )
+        if jax.process_index() == 0:
+            self.trackers = [
+                trackers.open_tracker(name, record.folder, self.description) for name in keeping.track
+            ]
+        if recorded is None:
+            record.write_experiment(self.description, self.made)
+
+    def check_same(self, recorded: dict[str, Any]) -> None:
+        check_same(self.record.folder, recorded, self.description, self.keeping.accept_versions)
+        # A run may be made longer, as long as its epochs are what they were.
+        then, now = recorded["settings"], self.description["settings"]
+        points = any(name in ("settings.total_steps", "settings.num_epochs") for name in self._swept())
+        length = self.made.loop.iterations_per_epoch
+        before = dataclasses.replace(
+            self.made.loop.settings, total_steps=then["total_steps"], num_epochs=then["num_epochs"]
+        )
+        same = (then["total_steps"], then["num_epochs"]) == (now["total_steps"], now["num_epochs"])
+        was = before.iterations_per_epoch(self.made.loop.memory.warmup_steps)
+        if not same and (points or was != length):
+            raise InvalidInput(
+                f"{self.record.folder} has epochs of {was} iterations (total_steps ="
+                f" {then['total_steps']}, num_epochs = {then['num_epochs']}), not of {length}"
+                f" (total_steps = {now['total_steps']}, num_epochs = {now['num_epochs']}); a run may be"
+                " made longer by more epochs of the same length"
+            )
+
+    def _swept(self) -> set[str]:
+        return {name for point in self.experiment.points for name, _ in point}
+
+    def run(self) -> Result:
+        ended = "done"
+        runners = None
+        try:
+            self.tell()
+            self.record.log(
+                "start", session=provenance.session(), devices=[str(d) for d in self.made.mesh.devices.flat]
+            )
+            start = time.perf_counter()
+            shapes, shardings = self.made.runners()
+            arguments = jax.tree.map(
+                lambda leaf, place: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place),
+                shapes,
+                shardings,
+            )
+            runners = self.restore(shapes, shardings)
+            begin = epoch = None
+            if runners is None:
+                begin = self.made.begin.lower(self.made.members).compile()
+            if self.epoch < self.num_epochs:
+                epoch = self.made.epoch.lower(arguments, jnp.int32(0)).compile()
+            self.compile_seconds = time.perf_counter() - start
+            self.begun = time.perf_counter()
+            if begin is not None:
+                self.stage = "warm-up"
+                runners = self.finish(begin(self.made.members))
+            self.stage = "train"
+            self.tell()
+            while epoch is not None and self.epoch < self.num_epochs and not self.stopped():
+                runners = self.finish(epoch(runners, jnp.int32(self.epoch)))
+            if self.stopped():
+                ended = "stopped"
+            if self.checkpoints is not None:
+                self.checkpoints.wait()
+        except KeyboardInterrupt:
+            ended = "interrupted"
+        except StorageError as error:
+            self.record.log("failed", reason=str(error))
+            raise
+        return self.end(ended, runners)
+
+    def restore(self, shapes: PyTree, shardings: PyTree) -> PyTree | None:
+        """The runners of the last checkpoint that can be read, or None to begin with."""
+        if self.checkpoints is None:
+            return None
+        folder = self.record.folder
+        restored = self.checkpoints.restore(
+            shapes,
+            shardings,
+            self.members,
+            lambda recorded: check_same(folder, recorded, self.description, self.keeping.accept_versions),
+        )
+        if restored is None:
+            self.record.cut_metrics(None)
+            self.record.forget_actions()
+            return None
+        self.stage = "resume"
+        if restored.epoch > self.num_epochs:
+            raise InvalidInput(
+                f"{folder} has done {restored.epoch} epochs already, more than num_epochs = {self.num_epochs}"
+            )
+        for reason in restored.damaged:
+            self.say(f"damaged, moved to damaged/ and passed over: {reason}")
+        self.record.remove_summary()
+        self.record.cut_metrics(restored.epoch)
+        self.epoch = self.first_epoch = restored.epoch
+        self.digest = restored.digest
+        curves = read_metrics(folder)
+        if curves["alive"].shape != (self.members, restored.epoch + 1) or np.isnan(curves["epoch"]).any():
+            raise StorageError(f"{folder / 'metrics.jsonl'} lacks rows of epochs up to {restored.epoch}")
+        self.alive = curves["alive"][:, -1] == 1
+        self.say(f"resumed after epoch {restored.epoch}")
+        if self.resumable == "exactly" or self.epoch >= self.num_epochs:
+            return restored.runners
+        return self.restore_simulators(restored.runners)
+
+    def restore_simulators(self, runners: PyTree) -> PyTree:
+        """Runners with simulators on the host: as they were, or with new episodes."""
+        if self.keeping.exact_resume:
+            records = self.record.read_actions(self.epoch)
+
+            def replayed(done: int, total: int) -> None:
+                self.stage = f"replay {done / total:4.0%}"
+                self.tell()
+
+            runners = replay(self.made, runners, records, replayed)
+            self.say("simulators were told again all that they had been told, and are where they were")
+            return runners
+        self.record.forget_actions()
+        runners = self.made.renew(runners, jnp.int32(self.epoch))
+        self.new_episodes = self.made.loop.settings.num_envs
+        self.say(
+            f"simulators cannot be saved: new episodes were begun in all {self.new_episodes} environments of"
+            " each seed, and the run is not what it would have been (exact_resume makes it so)"
+        )
+        return runners
+
+    def finish(self, outcome: tuple[PyTree, Metrics]) -> PyTree:
+        """Waits for an epoch, and puts on disk what came of it."""
+        # Waiting in Python, not in the device's queue, so that an interrupt is heard at once.
+        while not all(leaf.is_ready() for leaf in jax.tree.leaves(outcome[1])):
+            self.tell()
+            time.sleep(0.02)
+        runners = outcome[0]
+        self.metrics = metrics = jax.device_get(seeds_.first(outcome[1], self.members))
+        epoch = self.epoch + 1
+        offences = self.offences(metrics)
+        for offence in offences:
+            self.alive[offence.point * self.experiment.num_seeds + offence.seed] = False
+        if self.checkpoints is not None:
+            # An epoch has its rows only once the one before it is safe, so that no more than one is
+            # ever lost.
+            self.checkpoints.wait()
+        rows = rows_of(metrics, epoch, self.experiment.num_seeds, self.alive, self.new_episodes)
+        self.record.write_metrics(rows)
+        self.epoch = epoch
+        for tracker in self.trackers:
+            tracker.write(epoch, rows)
+        if self.keeping.exact_resume:
+            self.write_actions(runners, epoch)
+        self.new_episodes = 0
+        if self.due(epoch):
+            assert self.checkpoints is not None
+            self.digest = self.checkpoints.save(
+                epoch, forget_simulators(runners), self.members, self.description, self.score(metrics)
+            )
+        self.seconds_at_epoch = self.elapsed()
+        for offence in offences:
+            self.say(str(offence))
+        self.tell()
+        return runners
+
+    def due(self, epoch: int) -> bool:
+        every = self.keeping.checkpoint_every
+        return bool(every) and (epoch % every == 0 or epoch == self.num_epochs)
+
+    def write_actions(self, runners: PyTree, epoch: int) -> None:
+        taken = host.take_record(runners.environment_state)
+        if taken is not None:
+            self.record.write_actions(
+                epoch, pools.Record(taken.seeds[: self.members], taken.actions[:, : self.members])
+            )
+
+    def offences(self, metrics: Metrics) -> list[Offence]:
+        """Members that were finite until this epoch."""
+        when, what = np.asarray(metrics.nonfinite_iteration), np.asarray(metrics.nonfinite_quantity)
+        number = self.experiment.num_seeds
+        return [
+            Offence(int(i) // number, int(i) % number, int(when[i]), self.names[int(what[i])])
+            for i in np.flatnonzero((what >= 0) & self.alive)
+        ]
+
+    def stopped(self) -> bool:
+        return self.keeping.on_nan == "stop" and not self.alive.all()
+
+    def score(self, metrics: Metrics) -> float:
+        """By which the best checkpoint is chosen: the mean return of the members alive."""
+        return mean_return(metrics, self.alive)
+
+    def say(self, message: str) -> None:
+        """Tells something once, and logs it."""
+        self.record.log("note", epoch=max(self.epoch, 0), message=message)
+        self.message = message
+        self.tell()
+        self.message = None
+
+    def tell(self) -> None:
+        done = max(self.epoch, 0)
+        session_epochs = done - max(self.first_epoch, 0)
+        self.report(
             Progress(
-                stage=stage,
-                epoch=max(len(epochs) - 1, 0),
-                num_epochs=num_epochs,
-                environment_steps=int(epochs[-1].environment_steps[0]) * num_seeds if epochs else 0,
-                seconds=elapsed(),
-                seconds_at_epoch=seconds_at_epoch,
-                metrics=epochs[-1] if epochs else None,
+                stage=self.stage,
+                epoch=done,
+                num_epochs=self.num_epochs,
+                environment_steps=self.steps(self.epoch),
+                seconds=self.elapsed(),
+                seconds_at_epoch=self.seconds_at_epoch,
+                session_steps=self.steps(self.epoch) - self.steps(self.first_epoch),
+                session_epochs=session_epochs,
+                alive=int(self.alive.sum()),
+                metrics=self.metrics,
+                message=self.message,
             )
         )
 
-    def elapsed() -> float:
-        return time.perf_counter() - begun if begun is not None else 0.0
+    def steps(self, epoch: int) -> int:
+        """Environment steps of all members after an epoch; -1 is before the warm-up."""
+        loop = self.made.loop
+        iterations = loop.warmup_iterations + epoch * loop.iterations_per_epoch if epoch >= 0 else 0
+        return iterations * loop.settings.rollout_size * self.members
 
-    def finish(outcome: tuple[PyTree, Metrics]) -> PyTree:
-        nonlocal seconds_at_epoch
-        # Waiting in Python, not in the device's queue, so that an interrupt is heard at once.
-        while not all(leaf.is_ready() for leaf in jax.tree.leaves(outcome[1])):
-            tell()
-            time.sleep(0.02)
-        metrics = jax.device_get(seeds_.first(outcome[1], num_seeds))
-        record.write_metrics(metrics, epoch=len(epochs))
-        epochs.append(metrics)
-        seconds_at_epoch = elapsed()
-        tell()
-        return outcome[0]
+    def elapsed(self) -> float:
+        return time.perf_counter() - self.begun if self.begun is not None else 0.0
 
-    try:
-        record.write_experiment(experiment, made)
-        tell()
-        start = time.perf_counter()
-        begin = made.begin.lower(made.keys).compile()
-        shapes = jax.eval_shape(made.begin, made.keys)[0]
-        shardings = jax.tree.map(lambda _: made.keys.sharding, shapes)
-        arguments = jax.tree.map(
-            lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
-            shapes,
-            shardings,
+    def end(self, ended: str, runners: PyTree | None) -> Result:
+        run_seconds = self.elapsed()
+        if self.checkpoints is not None:
+            self.checkpoints.wait()
+        result = Result(
+            folder=self.record.folder,
+            runners=None if ended == "interrupted" else seeds_.first(runners, self.members),
+            metrics=self.metrics,
+            compile_seconds=self.compile_seconds,
+            run_seconds=run_seconds,
+            environment_steps=self.steps(self.epoch),
+            session_steps=self.steps(self.epoch) - self.steps(self.first_epoch),
+            interrupted=ended != "done",
+            alive=self.alive,
+            digest=self.digest,
         )
-        epoch = made.epoch.lower(arguments, jnp.int32(0)).compile()
-        compile_seconds = time.perf_counter() - start
-        stage, begun = "warm-up", time.perf_counter()
-        runners = finish(begin(made.keys))
-        stage = "train"
-        for index in range(num_epochs):
-            runners = finish(epoch(runners, jnp.int32(index)))
-        interrupted = False
-    except KeyboardInterrupt:
-        interrupted = True
-    finally:
-        record.close()
-    run_seconds = elapsed()
-    result = Result(
-        folder=record.folder,
-        runners=None if interrupted else seeds_.first(runners, num_seeds),
-        metrics=epochs,
-        compile_seconds=compile_seconds,
-        run_seconds=run_seconds,
-        environment_steps=int(epochs[-1].environment_steps[0]) * num_seeds if epochs else 0,
-        interrupted=interrupted,
-    )
-    record.write_summary(
-        {
-            "interrupted": interrupted,
-            "epochs": max(len(epochs) - 1, 0),
-            "compile_seconds": compile_seconds,
-            "run_seconds": run_seconds,
-            "environment_steps": result.environment_steps,
-            "environment_steps_per_second": result.steps_per_second,
-        }
-    )
-    return result
+        self.record.write_summary(
+            {
+                "ended": ended,
+                "interrupted": result.interrupted,
+                "epochs": max(self.epoch, 0),
+                "members_alive": int(self.alive.sum()),
+                "digest": self.digest,
+                "compile_seconds": self.compile_seconds,
+                "run_seconds": run_seconds,
+                "environment_steps": result.environment_steps,
+                "environment_steps_per_second": result.steps_per_second,
+            }
+        )
+        self.record.log(ended, epoch=max(self.epoch, 0), digest=self.digest)
+        return result
+
+    def close(self) -> None:
+        """Lets go of the folder, of the threads that write to it, and of the trackers."""
+        try:
+            for tracker in self.trackers:
+                tracker.close()
+            if self.checkpoints is not None:
+                self.checkpoints.close()
+        finally:
+            self.record.close()
+
+
+def open_record(output: Path | None, name: str, resume: bool) -> Record:
+    """The folder of a run, made by the first process, and gone on with if that is asked for."""
+    if jax.process_count() > 1:
+        assert output is not None
+        if jax.process_index() == 0:
+            record = _open_record(output, name, resume)
+            multihost_utils.sync_global_devices("the run's folder is there")
+            return record
+        multihost_utils.sync_global_devices("the run's folder is there")
+        return Record(output, writes=False)
+    return _open_record(output, name, resume)
+
+
+def _open_record(output: Path | None, name: str, resume: bool) -> Record:
+    if resume and output is not None and output.is_dir():
+        return Record.reopen(output)
+    return Record.create(output, name)
+
+
+def replay(
+    made: Programs, runners: PyTree, records: list[pools.Record], report: Callable[[int, int], None]
+) -> PyTree:
+    """Runners with simulators that have been told what ``records`` hold, one after another."""
+    record = pools.concatenate(records)
+    rows = np.minimum(np.arange(made.members.key.shape[0]), len(record.seeds) - 1)  # as members are padded
+    record = pools.Record(record.seeds[rows], record.actions[:, rows])
+    number = len(rows) if made.seeds == "map" else made.mesh.size
+    return host.replay(made.loop.environment, runners, record, number, report)
+
+
+def mean_return(metrics: Metrics, alive: np.ndarray | None = None) -> float:
+    """The mean over members of the greedy policy's return, or of training's where none was evaluated."""
+    for values in (np.asarray(metrics.evaluation_return), np.asarray(metrics.episode_return)):
+        values = values if alive is None else values[alive]
+        if not np.all(np.isnan(values)):
+            return float(np.nanmean(values))
+    return math.nan

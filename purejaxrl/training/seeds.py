@@ -1,27 +1,30 @@
 """Many seeds of one pure function: vmapped or mapped, and sharded over devices.
 
 The seed axis is the outermost thing that a program knows about, and how it runs changes no code
-of an algorithm:
+of an algorithm. In a sweep the same axis holds every combination of a point and a seed: its
+*members*.
 
 * ``vmap`` steps all seeds of a device together: an accelerator's way.
 * ``map`` runs them one after another within the compiled program (``jax.lax.map``), so that each
   has, to the bit, the numbers that it has alone; with vmap, batched products round differently.
 
-Either is sharded over a mesh of devices. On a CPU the devices are the host's cores, if so many
-were asked for before JAX started (``jax_num_cpu_devices``).
+Either is sharded over a mesh of devices, of all hosts where there are several. On a CPU the
+devices are the host's cores, if so many were asked for before JAX started
+(``jax_num_cpu_devices``).
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from purejaxrl.types import InvalidInput, Key, PyTree
+from purejaxrl.types import Array, InvalidInput, Key, PyTree
 
 Seeds = Literal["auto", "vmap", "map"]
 AXIS = "seeds"
@@ -55,19 +58,24 @@ def keys(root: int, num_seeds: int) -> Key:
 
 
 def mesh(num_devices: int | None = None) -> Mesh:
-    """A mesh of the first ``num_devices`` local devices; of all of them if None.
+    """A mesh of the first ``num_devices`` devices, those of all processes; of every one if None.
 
     Raises:
-        InvalidInput: there are not so many.
+        InvalidInput: there are not so many, or some process would have none of them.
     """
-    devices = jax.local_devices()
+    devices = jax.devices()
     if num_devices is not None and not 1 <= num_devices <= len(devices):
         raise InvalidInput(f"devices must lie in [1, {len(devices)}] on this machine, not {num_devices}")
+    if num_devices not in (None, len(devices)) and jax.process_count() > 1:
+        raise InvalidInput(
+            f"{jax.process_count()} processes share all of their {len(devices)} devices: devices must"
+            f" be None, not {num_devices}"
+        )
     return Mesh(np.array(devices[:num_devices]), (AXIS,))
 
 
 def over_seeds(
-    function: Callable[..., PyTree], seeds: Literal["vmap", "map"], mesh: Mesh
+    function: Callable[..., PyTree], seeds: Literal["vmap", "map"], mesh: Mesh, in_place: bool = False
 ) -> Callable[..., PyTree]:
     """Lifts a function of one seed to all of them.
 
@@ -75,6 +83,9 @@ def over_seeds(
         function: of one seed's pytree, and of further arguments that all seeds share.
         seeds: how the seeds of one device run.
         mesh: the devices.
+        in_place: whether the function's result is a pair whose first has the structure of its first
+            argument. With ``map``, a program that is given the argument's memory then writes each
+            seed's result where the seed was, and holds no second copy of all seeds.
 
     Returns:
         The same function of pytrees with a leading seed axis, which must divide by the devices:
@@ -84,7 +95,22 @@ def over_seeds(
     def lifted(per_seed: PyTree, *shared: PyTree) -> PyTree:
         if seeds == "vmap":
             return jax.vmap(function, in_axes=(0, *[None] * len(shared)))(per_seed, *shared)
-        return jax.lax.map(lambda one: function(one, *shared), per_seed)
+        if not in_place:
+            return jax.lax.map(lambda one: function(one, *shared), per_seed)
+
+        # Keys are carried as the numbers in them: to the checker of key reuse, an array of keys out of
+        # which a loop takes one at a time is one that it uses again and again.
+        kinds = jax.tree.map(lambda leaf: leaf.dtype, per_seed)
+
+        def update(numbers: PyTree, i: Array) -> tuple[PyTree, PyTree]:
+            one = jax.tree.map(lambda leaf: jax.lax.dynamic_index_in_dim(leaf, i, keepdims=False), numbers)
+            one, result = function(jax.tree.map(_wrap, one, kinds), *shared)
+            write = functools.partial(jax.lax.dynamic_update_index_in_dim, index=i, axis=0)
+            return jax.tree.map(write, numbers, jax.tree.map(_unwrap, one)), result
+
+        number = jax.tree.leaves(per_seed)[0].shape[0]
+        numbers, results = jax.lax.scan(update, jax.tree.map(_unwrap, per_seed), jnp.arange(number))
+        return jax.tree.map(_wrap, numbers, kinds), results
 
     if mesh.size == 1:
         return lifted
@@ -98,11 +124,24 @@ def over_seeds(
     return sharded
 
 
-def pad(keys: Key, mesh: Mesh) -> Key:
-    """Repeats the last key until the devices divide the seeds; what comes of it is dropped later."""
-    number = keys.shape[0]
-    missing = -number % mesh.size
-    return keys[np.minimum(np.arange(number + missing), number - 1)] if missing else keys
+def _unwrap(leaf: Array) -> Array:
+    return jax.random.key_data(leaf) if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf
+
+
+def _wrap(leaf: Array, kind: Any) -> Array:
+    return jax.random.wrap_key_data(leaf) if jnp.issubdtype(kind, jax.dtypes.prng_key) else leaf
+
+
+def padded(num_seeds: int, mesh: Mesh) -> np.ndarray:
+    """Which seed each row computes: the last is repeated until the devices divide the rows."""
+    return np.minimum(np.arange(num_seeds + -num_seeds % mesh.size), num_seeds - 1)
+
+
+def pad(tree: PyTree, mesh: Mesh) -> PyTree:
+    """Repeats the last seed until the devices divide them; what comes of it is dropped by :func:`first`."""
+    number = jax.tree.leaves(tree)[0].shape[0]
+    rows = padded(number, mesh)
+    return tree if len(rows) == number else jax.tree.map(lambda leaf: leaf[rows], tree)
 
 
 def place(tree: PyTree, mesh: Mesh) -> PyTree:
@@ -112,4 +151,5 @@ def place(tree: PyTree, mesh: Mesh) -> PyTree:
 
 def first(tree: PyTree, num_seeds: int) -> PyTree:
     """Drops what :func:`pad` added."""
-    return jax.tree.map(lambda leaf: leaf[:num_seeds], tree)
+    number = jax.tree.leaves(tree)[0].shape[0]
+    return tree if number == num_seeds else jax.tree.map(lambda leaf: leaf[:num_seeds], tree)

@@ -12,7 +12,7 @@ import pytest
 from training_cases import variant
 
 from purejaxrl import training
-from purejaxrl.training.record import Record, rows_of
+from purejaxrl.training.record import Record, describe, rows_of
 from purejaxrl.types import InvalidInput, Metrics
 
 
@@ -28,9 +28,15 @@ def some_metrics(epoch: int) -> Metrics:
         "evaluation_episodes": np.array([2, 0], np.int32),
         "evaluation_return": np.array([0.1, math.nan], np.float32),
         "evaluation_length": np.array([9, math.nan], np.float32),
+        "nonfinite_iteration": np.array([-1, 17], np.int32),
+        "nonfinite_quantity": np.array([-1, 2], np.int32),
         "update": {"loss": np.array([1e-7, math.inf], np.float32)},
     }
     return Metrics(**fields)
+
+
+def some_rows(epoch: int) -> list[dict[str, Any]]:
+    return rows_of(some_metrics(epoch), epoch, 2, np.array([True, False]))
 
 
 def strict(text: str) -> Any:
@@ -45,7 +51,7 @@ def strict(text: str) -> Any:
 def test_metrics_are_lines_of_json_that_read_back_as_they_were(tmp_path: Path) -> None:
     record = Record.create(tmp_path / "run", "name")
     for epoch in range(3):
-        record.write_metrics(some_metrics(epoch), epoch)
+        record.write_metrics(some_rows(epoch))
         # On disk as the epoch ends, not when the run does.
         assert (tmp_path / "run" / "metrics.jsonl").read_text().count("\n") == 2 * (epoch + 1)
     record.close()
@@ -57,10 +63,15 @@ def test_metrics_are_lines_of_json_that_read_back_as_they_were(tmp_path: Path) -
     assert rows[2]["episode_return"] == float(np.float32(1 / 3))
 
     columns = training.read_metrics(tmp_path / "run")
-    assert set(columns) == {"epoch", "seed", *rows_of(some_metrics(0))[0]}
+    assert set(columns) == set(rows[0])
     for epoch in range(3):
-        expected = vars(some_metrics(epoch)) | {"update/loss": np.array([1e-7, math.nan], np.float32)}
-        del expected["update"]
+        expected = vars(some_metrics(epoch)) | {
+            "update/loss": np.array([1e-7, math.nan], np.float32),
+            "nonfinite_iteration": np.array([math.nan, 17]),
+            "alive": np.array([True, False]),
+            "members_alive": np.array([1, 1]),
+        }
+        del expected["update"], expected["nonfinite_quantity"]
         for name, value in expected.items():
             assert columns[name].shape == (2, 3)
             np.testing.assert_array_equal(columns[name][:, epoch].astype(value.dtype), value, err_msg=name)
@@ -74,7 +85,7 @@ def test_metrics_of_a_run_without_an_epoch_say_so(tmp_path: Path) -> None:
 
 def test_an_existing_folder_is_refused_and_left_as_it_was(tmp_path: Path) -> None:
     first = Record.create(tmp_path / "run", "name")
-    first.write_metrics(some_metrics(1), 0)
+    first.write_metrics(some_rows(0))
     first.close()
     before = (tmp_path / "run" / "metrics.jsonl").read_bytes()
     with pytest.raises(InvalidInput, match=r"^the output folder .*run exists already; a run is never"):
@@ -139,7 +150,8 @@ def test_folders_are_made_with_their_parents(tmp_path: Path) -> None:
 def test_an_experiment_is_written_in_full(tmp_path: Path) -> None:
     experiment = variant("dqn", num_seeds=3, devices=2, seed=5)
     record = Record.create(tmp_path / "run", experiment.name)
-    record.write_experiment(experiment, training.programs(experiment))
+    programs = training.programs(experiment)
+    record.write_experiment(describe(experiment, programs), programs)
     record.close()
     written = strict((tmp_path / "run" / "experiment.json").read_text())
     assert written["agent"] == "purejaxrl.agents.dqn"
@@ -150,5 +162,5 @@ def test_an_experiment_is_written_in_full(tmp_path: Path) -> None:
     assert (written["seed"], written["num_seeds"], written["seeds"]) == (5, 3, "map")
     assert len(written["devices"]) == 2
     assert len(written["keys"]) == 3
-    assert {"purejaxrl", "jax", "numpy"} <= set(written["versions"])
-    assert not list((tmp_path / "run").glob(".*")), "nothing half-written is left"
+    assert {"purejaxrl", "jax", "numpy"} <= set(written["session"]["versions"])
+    assert not list((tmp_path / "run").glob(".*.partial")), "nothing half-written is left"

@@ -62,20 +62,21 @@ def test_a_run_reports_every_stage_and_epoch(finished: tuple[Result, list[Progre
     assert steps[-1] == 3 * 800 == result.environment_steps
     seconds = [report.seconds for report in reports if report.stage != "compile"]
     assert seconds == sorted(seconds)
-    assert reports[-1].metrics is result.metrics[-1]
+    assert reports[-1].metrics is result.metrics
 
 
 def test_a_run_leaves_its_metrics_and_how_it_ended(finished: tuple[Result, list[Progress]]) -> None:
-    result, _ = finished
+    result, reports = finished
     assert not result.interrupted
-    assert len(result.metrics) == 5
+    epochs = {report.epoch: report.metrics for report in reports if report.metrics is not None}
+    assert list(epochs) == [0, 1, 2, 3, 4]
     read = training.read_metrics(result.folder)
     np.testing.assert_array_equal(read["environment_steps"], [[0, 200, 400, 600, 800]] * 3)
     np.testing.assert_array_equal(
-        read["evaluation_return"], np.stack([each.evaluation_return for each in result.metrics], axis=1)
+        read["evaluation_return"], np.stack([each.evaluation_return for each in epochs.values()], axis=1)
     )
     np.testing.assert_array_equal(
-        read["update/loss"], np.stack([each.update["loss"] for each in result.metrics], axis=1)
+        read["update/loss"], np.stack([each.update["loss"] for each in epochs.values()], axis=1)
     )
     summary = json.loads((result.folder / "summary.json").read_text())
     assert summary["interrupted"] is False
@@ -85,6 +86,9 @@ def test_a_run_leaves_its_metrics_and_how_it_ended(finished: tuple[Result, list[
     assert summary["compile_seconds"] == result.compile_seconds > 0
     assert summary["environment_steps_per_second"] == pytest.approx(2400 / result.run_seconds)
     assert sorted(path.name for path in result.folder.iterdir()) == [
+        ".lock",
+        "checkpoints",
+        "events.jsonl",
         "experiment.json",
         "metrics.jsonl",
         "summary.json",
@@ -104,7 +108,7 @@ def test_an_interrupt_leaves_the_epochs_that_were_done(
     assert summary["interrupted"] is True
     assert summary["epochs"] == 2
     assert summary["environment_steps"] == 1200
-    assert not list(interrupted.folder.glob(".*")), "nothing half-written is left"
+    assert not list(interrupted.folder.glob(".*.partial")), "nothing half-written is left"
 
 
 def test_an_interrupt_before_the_first_epoch_leaves_a_summary(tmp_path: Path) -> None:
@@ -113,7 +117,7 @@ def test_an_interrupt_before_the_first_epoch_leaves_a_summary(tmp_path: Path) ->
 
     result = training.run(EXPERIMENT, tmp_path / "run", report)
     assert result.interrupted
-    assert result.metrics == []
+    assert result.metrics is None
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["interrupted"] is True
 
 
@@ -124,10 +128,10 @@ def test_nothing_is_made_where_the_experiment_cannot_work(tmp_path: Path) -> Non
 
 
 def test_nothing_is_run_where_the_folder_exists(finished: tuple[Result, list[Progress]]) -> None:
-    before = {path: path.read_bytes() for path in finished[0].folder.iterdir()}
+    before = {path: path.read_bytes() for path in finished[0].folder.rglob("*") if path.is_file()}
     with pytest.raises(InvalidInput, match="exists already"):
         training.run(EXPERIMENT, finished[0].folder)
-    assert {path: path.read_bytes() for path in finished[0].folder.iterdir()} == before
+    assert {path: path.read_bytes() for path in before} == before
 
 
 def test_options_reach_the_environment() -> None:

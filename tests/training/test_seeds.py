@@ -71,8 +71,11 @@ def test_vmapped_seeds_are_close_on_every_number_of_devices(name: str, num_seeds
 
 def run(experiment: Experiment[Any], folder: Path) -> Leaves:
     """What an epoch-by-epoch run comes to, in the shape of one call's outcome."""
-    result = training.run(experiment, folder)
-    metrics = jax.tree.map(lambda *epochs: np.stack(epochs, axis=1), *result.metrics)
+    epochs: dict[int, Any] = {}
+    result = training.run(
+        experiment, folder, lambda progress: epochs.update({progress.epoch: progress.metrics})
+    )
+    metrics = jax.tree.map(lambda *each: np.stack(each, axis=1), *epochs.values())
     return leaves(result.runners, metrics)
 
 
@@ -188,7 +191,7 @@ def test_devices_by_default_are_all_that_have_a_seed() -> None:
     for num_seeds, expected in ((1, 1), (3, 3), (16, 4)):
         made = training.programs(variant("a2c", num_seeds=num_seeds, devices=None))
         assert made.mesh.size == expected
-        assert len(made.keys.sharding.device_set) == expected
+        assert len(made.members.key.sharding.device_set) == expected
 
 
 def test_seeds_resolve_by_platform() -> None:

@@ -108,7 +108,8 @@ def alone(name: str, evaluation_episodes: int | None = None) -> Leaves:
 
     def outcome(seed: int) -> Leaves:
         keys = seeds_.keys(experiment.seed, 16)
-        return leaves(*made.train(seeds_.place(keys[seed : seed + 1], made.mesh)))
+        member = dataclasses.replace(made.members, key=keys[seed : seed + 1])
+        return leaves(*made.train(seeds_.place(member, made.mesh)))
 
     outcomes = [outcome(seed) for seed in range(16)]
     assert_same_bits(outcome(0), outcomes[0])  # the same program twice, with other seeds between
