@@ -339,15 +339,8 @@ def _local_rows(leaf: Any, num_members: int) -> Iterator[tuple[int, memoryview]]
     if leaf.is_fully_addressable:
         rows = enumerate(np.asarray(leaf)[:num_members])
     else:
-        rows = (
-            (start + i, row)
-            for start, data in sorted(
-                {
-                    (shard.index[0].start or 0): np.asarray(shard.data) for shard in leaf.addressable_shards
-                }.items()
-            )
-            for i, row in enumerate(data)
-        )
+        shards = {shard.index[0].start or 0: np.asarray(shard.data) for shard in leaf.addressable_shards}
+        rows = ((start + i, row) for start in sorted(shards) for i, row in enumerate(shards[start]))
     for member, row in rows:
         if member < num_members:
             yield member, np.ascontiguousarray(row).data.cast("B") if row.size else memoryview(b"")

@@ -239,7 +239,9 @@ def check_same(folder: Path, recorded: dict[str, Any], given: dict[str, Any], ac
     if different:
         hint = ""
         if all(one.startswith("decisive_versions.") for one in different):
-            hint = "; to go on all the same, without a promise of equal bits, accept versions (--accept-versions)"
+            hint = (
+                "; accept_versions (--accept-versions) goes on all the same, without a promise of equal bits"
+            )
         raise InvalidInput(f"{folder} holds another run: {'; '.join(different)}{hint}")
 
 

@@ -16,7 +16,7 @@ from jax.experimental import multihost_utils
 
 from purejaxrl import checks, environments
 from purejaxrl.environments import host, pools
-from purejaxrl.training import provenance
+from purejaxrl.training import provenance, trackers
 from purejaxrl.training import seeds as seeds_
 from purejaxrl.training.checkpoints import Checkpoints, forget_simulators
 from purejaxrl.training.experiment import Experiment, Programs, programs
@@ -170,7 +170,7 @@ class Session:
         self.names = quantities(jax.eval_shape(made.begin, made.members)[0].agent)
         self.record = open_record(output, experiment.name, resume)
         self.checkpoints: Checkpoints | None = None
-        self.trackers: list[Any] = []
+        self.trackers: list[trackers.Tracker] = []
         self.stage = "compile"
         self.epoch = -1  # the last one done, the warm-up being 0
         self.first_epoch = -1  # the one that a checkpoint was of
@@ -202,9 +202,8 @@ class Session:
                 f"{self.experiment.environment} with backend=ffi cannot be resumed; backend=callback can"
             )
         if jax.process_index() == 0:
-            self.trackers = [
-                trackers.open_tracker(name, record.folder, self.description) for name in keeping.track
-            ]
+            for name in keeping.track:
+                self.trackers.append(trackers.open_tracker(name, record.folder, self.description))
         if recorded is None:
             record.write_experiment(self.description, self.made)
 
