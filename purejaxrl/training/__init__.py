@@ -3,7 +3,8 @@
 from purejaxrl.training.experiment import Experiment, Member, Programs, programs, split, train
 from purejaxrl.training.loop import Loop, Runner
 from purejaxrl.training.record import StorageError, read_metrics
-from purejaxrl.training.run import Keeping, Offence, Progress, Result, run
+from purejaxrl.training.reports import Keeping, Offence, Progress, Result, mean_return
+from purejaxrl.training.run import run
 from purejaxrl.training.settings import Settings
 from purejaxrl.types import Metrics
 
@@ -20,6 +21,7 @@ __all__ = [
     "Runner",
     "Settings",
     "StorageError",
+    "mean_return",
     "programs",
     "read_metrics",
     "run",

@@ -161,7 +161,8 @@ class Checkpoints:
     def read_meta(self, epoch: int) -> dict[str, Any]:
         """What a checkpoint says of itself."""
         args = self._ocp.args
-        return self._manager.restore(epoch, args=args.Composite(meta=args.JsonRestore())).meta
+        read: Any = self._manager.restore(epoch, args=args.Composite(meta=args.JsonRestore()))
+        return read.meta
 
     def read_agent(self, epoch: int, shapes: PyTree) -> PyTree:
         """The agents ``[members]`` of a checkpoint alone, on the default device.
@@ -255,9 +256,10 @@ def forget_simulators(runners: PyTree) -> PyTree:
 
     def forget(node: Any) -> Any:
         if isinstance(node, HostState):
-            return node.replace(ticket=node.ticket * (np.arange(4) == TURN))
+            return dataclasses.replace(node, ticket=node.ticket * (np.arange(4) == TURN))
         if isinstance(node, FfiState):
-            return node.replace(handle=jnp.zeros_like(node.handle), serial=jnp.zeros_like(node.serial))
+            blank = jnp.zeros_like(node.handle), jnp.zeros_like(node.serial)
+            return dataclasses.replace(node, handle=blank[0], serial=blank[1])
         return node
 
     state = runners.environment_state

@@ -167,7 +167,8 @@ def programs(experiment: Experiment[Any], recording: bool = False) -> Programs:
     loop, all_members = members(experiment)
     if recording:
         loop = dataclasses.replace(loop, environment=environments.recording(loop.environment))
-        all_members = all_members.replace(environment=environments.recording(all_members.environment))
+        recorded = environments.recording(all_members.environment)
+        all_members = dataclasses.replace(all_members, environment=recorded)
     devices = experiment.devices
     if devices is None and jax.process_count() == 1:
         devices = min(jax.local_device_count(), experiment.num_members)

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
 
-from purejaxrl import checks, environments
+from purejaxrl import environments
 from purejaxrl.environments import host, pools
 from purejaxrl.training import provenance, trackers
 from purejaxrl.training import seeds as seeds_
@@ -30,87 +29,8 @@ from purejaxrl.training.record import (
     read_metrics,
     rows_of,
 )
+from purejaxrl.training.reports import Keeping, Offence, Progress, Result, mean_return
 from purejaxrl.types import InvalidInput, Metrics, PyTree
-
-
-@dataclasses.dataclass(frozen=True)
-class Keeping:
-    """What a run leaves besides its metrics, and what it does when something goes wrong.
-
-    None of it changes a number of the run.
-    """
-
-    checkpoint_every: int = 1
-    """Epochs from one checkpoint to the next; the last epoch has one besides. 0 writes none."""
-    keep: int = 2
-    """How many of the last checkpoints stay; the best one stays besides."""
-    on_nan: Literal["continue", "stop"] = "continue"
-    """What to do when a seed turns NaN or infinite: continue with the others, or stop the run."""
-    exact_resume: bool = False
-    """Record what simulators on the host (EnvPool, gymnasium) are told, and play it to new ones on
-    resumption, so that they too go on where they stopped. Without it they begin new episodes."""
-    accept_versions: bool = False
-    """Go on with a run of other versions of the libraries; equal bits are then no promise."""
-    track: tuple[Literal["tensorboard", "wandb"], ...] = ()
-    """Write metrics to these besides; both come with purejaxrl[tracking]."""
-
-    def check(self) -> None:
-        """Raises InvalidInput where a field is out of range."""
-        checks.whole(self, 0, "checkpoint_every")
-        checks.whole(self, 1, "keep")
-        checks.one_of(self, "on_nan", ("continue", "stop"))
-
-
-@dataclasses.dataclass(frozen=True)
-class Offence:
-    """When something of a member first was NaN or infinite."""
-
-    point: int
-    seed: int
-    iteration: int  # of the run, warm-up included, from 0
-    quantity: str
-
-    def __str__(self) -> str:
-        point = f" of point {self.point}" if self.point else ""
-        return f"seed {self.seed}{point} is not finite since iteration {self.iteration}: {self.quantity}"
-
-
-@dataclasses.dataclass(frozen=True)
-class Progress:
-    """How far a run is."""
-
-    stage: str  # "compile", "resume", "warm-up" or "train"
-    epoch: int  # epochs done
-    num_epochs: int
-    environment_steps: int  # of all members, so far
-    seconds: float  # since this session's first step
-    seconds_at_epoch: float  # the same, when the last epoch ended
-    session_steps: int  # of all members, since this session's first step
-    session_epochs: int
-    alive: int  # members whose numbers are finite
-    metrics: Metrics | None  # [members], of the last epoch
-    message: str | None = None  # something to be told once
-
-
-@dataclasses.dataclass(frozen=True)
-class Result:
-    """What came of a run."""
-
-    folder: Path
-    runners: PyTree  # of every member at the end; None where the run ended early
-    metrics: Metrics | None  # [members], of the last epoch; all of them are in the folder
-    compile_seconds: float
-    run_seconds: float
-    environment_steps: int  # of all members, those of earlier sessions included
-    session_steps: int  # of all members, of this session
-    interrupted: bool  # by Ctrl-C, or by on_nan
-    alive: np.ndarray  # [members], whose numbers are finite
-    digest: str | None  # of the final state, as its checkpoint has it
-
-    @property
-    def steps_per_second(self) -> float:
-        """Environment steps of all members a second, compilation apart, evaluation included."""
-        return self.session_steps / max(self.run_seconds, 1e-9)
 
 
 def run(
@@ -353,7 +273,11 @@ class Session:
         if self.due(epoch):
             assert self.checkpoints is not None
             self.digest = self.checkpoints.save(
-                epoch, forget_simulators(runners), self.members, self.description, self.score(metrics)
+                epoch,
+                forget_simulators(runners),
+                self.members,
+                self.description,
+                mean_return(metrics, self.alive),
             )
         self.seconds_at_epoch = self.elapsed()
         for offence in offences:
@@ -383,10 +307,6 @@ class Session:
 
     def stopped(self) -> bool:
         return self.keeping.on_nan == "stop" and not self.alive.all()
-
-    def score(self, metrics: Metrics) -> float:
-        """By which the best checkpoint is chosen: the mean return of the members alive."""
-        return mean_return(metrics, self.alive)
 
     def say(self, message: str) -> None:
         """Tells something once, and logs it."""
@@ -493,13 +413,6 @@ def replay(
     rows = np.minimum(np.arange(made.members.key.shape[0]), len(record.seeds) - 1)  # as members are padded
     record = pools.Record(record.seeds[rows], record.actions[:, rows])
     number = len(rows) if made.seeds == "map" else made.mesh.size
-    return host.replay(made.loop.environment, runners, record, number, report)
-
-
-def mean_return(metrics: Metrics, alive: np.ndarray | None = None) -> float:
-    """The mean over members of the greedy policy's return, or of training's where none was evaluated."""
-    for values in (np.asarray(metrics.evaluation_return), np.asarray(metrics.episode_return)):
-        values = values if alive is None else values[alive]
-        if not np.all(np.isnan(values)):
-            return float(np.nanmean(values))
-    return math.nan
+    environment = made.loop.environment
+    assert isinstance(environment, host.HostEnvironment)
+    return host.replay(environment, runners, record, number, report)
