@@ -38,7 +38,7 @@ def run(
     output: Path | None = None,
     report: Callable[[Progress], None] = lambda progress: None,
     *,
-    keeping: Keeping = Keeping(),
+    keeping: Keeping | None = None,
     resume: bool = False,
 ) -> Result:
     """Runs an experiment epoch by epoch and records it; gives the bits that ``train`` gives.
@@ -50,7 +50,7 @@ def run(
         output: the folder to make; None takes the next free one under ``runs/``.
         report: called at the start of every stage, several times a second while the device is busy
             and after every epoch.
-        keeping: what to leave behind, and when to stop.
+        keeping: what to leave behind, and when to stop; None is Keeping().
         resume: whether to go on with the run in ``output`` where there is one, from its last
             checkpoint; a run that goes on ends with the bits of one that was never stopped. It may
             be made longer: ``total_steps`` and ``num_epochs`` may have grown together.
@@ -60,7 +60,7 @@ def run(
             nothing has been compiled.
         StorageError: the folder can no longer be written to; it can be gone on with once it can.
     """
-    session = Session(experiment, output, report, keeping, resume)
+    session = Session(experiment, output, report, keeping or Keeping(), resume)
     try:
         return session.run()
     finally:
