@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import importlib.util
+import logging
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import jax
-import numpy as np
 import tyro
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from purejaxrl import analysis, environments, presets, training
-from purejaxrl.training import Experiment, Settings
+from purejaxrl import environments, presets
+from purejaxrl.console import run_with_progress, summary, sweep_summary, title_of
+from purejaxrl.training import Experiment, Keeping, Settings, StorageError, read_metrics, split, sweeps
 from purejaxrl.training.experiment import parse_options
+from purejaxrl.training.record import make_folder
 from purejaxrl.training.seeds import Seeds
 from purejaxrl.types import InvalidInput
 
@@ -48,13 +52,38 @@ class Arguments(Generic[C]):
     seeds: Seeds = "auto"
     """vmap steps the seeds together; map takes one after another, each with the bits it has alone; auto is
     map on a CPU and vmap elsewhere."""
-    cores: int | None = None
-    """CPU cores to share the seeds among, each an XLA device; None takes all. No effect on an accelerator."""
+    sweep: tyro.conf.UseAppendAction[tuple[tuple[str, ...], ...]] = ()
+    """Values to try, as in --sweep config.learning-rate 1e-4 3e-4 1e-3, or a range to draw from, as in
+    --sweep config.learning-rate log-uniform 1e-5 1e-2 (or uniform). A name is config.X, a setting such as
+    num-envs, or environment-options.X. Several sweeps make a grid. Values that are data run in one program,
+    those that fix shapes in a program for each shape."""
+    samples: int = 16
+    """How often the ranges of a sweep are drawn, all of them together."""
+    devices: int | Literal["all"] = "all"
+    """Devices to share the seeds among. On a CPU each core is one; more than there are cores can be asked
+    for."""
     threads: int | None = None
     """Threads that XLA has for the operations of a program; None takes 1 where every core has seeds of its
     own, and else XLA's default. 1 also suits a single seed of a small network."""
     output: Path | None = None
     """The folder to make; None takes the next free one under runs/."""
+    resume: bool = False
+    """Go on with the run in --output if there is one, from its last checkpoint, and else begin it."""
+    distributed: bool = False
+    """This process is one of several, on one host or many, that share one run; JAX finds the others where
+    SLURM, Kubernetes, Open MPI or a cloud TPU started them, or is told by the three options below."""
+    coordinator: str | None = None
+    """Address HOST:PORT of the first of several processes."""
+    num_processes: int | None = None
+    """How many processes there are."""
+    process_id: int | None = None
+    """Which of them this is, from 0."""
+    compilation_cache: Path | None = None
+    """Where compiled programs are kept from one start to the next; None takes purejaxrl/ in the user's
+    cache folder. A folder named none keeps nothing."""
+    keeping: Annotated[Keeping, tyro.conf.arg(name="")] = dataclasses.field(
+        default_factory=Keeping
+    )
 
 
 def main(
@@ -82,28 +111,87 @@ def main(
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     console = Console(stderr=True, soft_wrap=True)
+    logging.getLogger("absl").setLevel(logging.ERROR)  # else orbax tells of each step it takes
     try:
         given = parse(agent, environment, preset, num_seeds, settings, arguments)
-        use_cores(given.cores, given.threads, given.num_seeds)
+        points = sweeps.points(given.sweep, given.config, given.settings, given.samples, given.seed)
+        use_devices(given.devices, given.threads, given.num_seeds * len(points))
+        use_cache(given.compilation_cache)
+        join_processes(given)
         experiment = Experiment(
             agent=agent,
             config=given.config,
             environment=given.environment,
             settings=given.settings,
             environment_options=given.environment_options,
+            points=points,
             num_seeds=given.num_seeds,
             seed=given.seed,
             seeds=given.seeds,
+            devices=None if given.devices == "all" else given.devices,
         )
-        result = run_with_progress(experiment, given.output, console)
+        with stopped_by_signals():
+            interrupted = run_groups(split(experiment), experiment.name, given, console)
     except InvalidInput as error:
         console.print(f"error: {error}", markup=False, highlight=False)
         return 2
-    except jax.errors.JaxRuntimeError as error:  # a simulator failed, or memory ran out
+    except (jax.errors.JaxRuntimeError, StorageError) as error:  # a simulator failed, memory or disk is full
         console.print(f"error: {str(error).partition(chr(10))[0]}", markup=False, highlight=False)
         return 1
-    Console(soft_wrap=True).print(summary(experiment, result), markup=False, highlight=False)
-    return 130 if result.interrupted else 0
+    return 130 if interrupted else 0
+
+
+def run_groups(
+    experiments: Sequence[Experiment[Any]], name: str, given: Arguments[Any], console: Console
+) -> bool:
+    """Runs one program, or those of a sweep over shapes, and says what came of it.
+
+    Returns whether it was interrupted.
+    """
+    out = Console(soft_wrap=True, quiet=jax.process_index() > 0)
+    console.quiet = jax.process_index() > 0
+    if len(experiments) == 1:
+        (experiment,) = experiments
+        result = run_with_progress(experiment, given.output, console, given.keeping, given.resume)
+        out.print(summary(experiment, result), markup=False, highlight=False)
+        return result.interrupted
+    folder = given.output
+    if folder is None or not (given.resume and folder.is_dir()):
+        folder = make_folder(given.output, f"{name}-sweep")
+    for number, experiment in enumerate(experiments, start=1):
+        result = run_with_progress(
+            experiment,
+            folder / f"group-{number}",
+            console,
+            given.keeping,
+            given.resume,
+            prefix=f"group {number} of {len(experiments)}: ",
+        )
+        out.print(summary(experiment, result), markup=False, highlight=False)
+        if result.interrupted:
+            return True
+    curves = [read_metrics(folder / f"group-{number + 1}") for number in range(len(experiments))]
+    points = tuple(point for experiment in experiments for point in experiment.points)
+    table = sweep_summary(points, curves, folder, title_of(experiments[0]))
+    out.print(f"{folder}: done\n{table}", markup=False, highlight=False)
+    return False
+
+
+@contextlib.contextmanager
+def stopped_by_signals() -> Iterator[None]:
+    """Makes SIGTERM, by which clusters announce the end, the same as Ctrl-C."""
+
+    def interrupt(number: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def parse(
@@ -144,84 +232,44 @@ def parse(
     )
 
 
-def use_cores(cores: int | None, threads: int | None, num_seeds: int) -> None:
-    """Makes an XLA device of each CPU core that has seeds to run; JAX must not have started yet."""
+def use_devices(devices: int | Literal["all"], threads: int | None, num_members: int) -> None:
+    """Makes XLA devices of a CPU's cores, as many as have seeds to run; JAX must not have started yet."""
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if cores is not None and not 1 <= cores <= available:
-        raise InvalidInput(f"cores must lie in [1, {available}] on this machine, not {cores}")
+    if devices != "all" and devices < 1:
+        raise InvalidInput(f"devices must be a whole number of at least 1, or all, not {devices}")
     if threads is not None and threads < 1:
         raise InvalidInput(f"threads must be a whole number of at least 1, not {threads}")
-    devices = max(1, min(cores or available, num_seeds))
-    jax.config.update("jax_num_cpu_devices", devices)
+    number = min(available, num_members) if devices == "all" else devices
+    jax.config.update("jax_num_cpu_devices", max(1, number))
     # Small networks lose more by handing operations from thread to thread than they gain, and where
     # each core has a device there is no core left to hand them to. XLA reads this as it starts; an
     # accelerator, if there is one, has yet to be found, and its compiler is to keep its threads.
     accelerator = any(importlib.util.find_spec(plugin) for plugin in ("jax_plugins", "libtpu"))
-    if threads is not None or (devices > 1 and devices == available and not accelerator):
+    if threads is not None or (1 < number >= available and not accelerator):
         os.environ["NPROC"] = str(threads or 1)
 
 
-def run_with_progress(experiment: Experiment[Any], output: Path | None, console: Console) -> training.Result:
-    """Runs an experiment under a line of progress: rate, time left, mean return over seeds."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        TextColumn(
-            "{task.percentage:>3.0f}%  {task.fields[rate]}  {task.fields[left]}  {task.fields[score]}"
-        ),
-        TimeElapsedColumn(),
-    )
-    bar = Progress(*columns, console=console)
-    task = bar.add_task("compile", total=experiment.settings.num_epochs, rate="", left="", score="")
+def use_cache(folder: Path | None) -> None:
+    """Keeps compiled programs from one process to the next."""
+    if folder is None:
+        root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        folder = Path(root) / "purejaxrl" / "xla"
+    if folder.name != "none":
+        jax.config.update("jax_compilation_cache_dir", str(folder))
 
-    def report(progress: training.Progress) -> None:
-        bar.start()  # no earlier: where something given cannot work, that is all there is to read
-        fields: dict[str, Any] = {"description": progress.stage, "completed": progress.epoch}
-        if progress.metrics is not None and progress.seconds > 0:
-            fields["score"] = f"return {mean_return(progress.metrics):.1f}"
-        if progress.epoch:
-            per_epoch = progress.seconds_at_epoch / progress.epoch
-            left = max(per_epoch * progress.num_epochs - progress.seconds, 0.0)
-            fields["rate"] = f"{progress.environment_steps / progress.seconds_at_epoch:,.0f} steps/s"
-            fields["left"] = f"{left:.0f} s left"
-        bar.update(task, **fields)
 
+def join_processes(given: Arguments[Any]) -> None:
+    """Makes this process one of several, if that is asked for."""
+    told = {
+        "coordinator_address": given.coordinator,
+        "num_processes": given.num_processes,
+        "process_id": given.process_id,
+    }
+    if not given.distributed:
+        if any(value is not None for value in told.values()):
+            raise InvalidInput("coordinator, num_processes and process_id go with --distributed")
+        return
     try:
-        return training.run(experiment, output, report)
-    finally:
-        if bar.live.is_started:
-            bar.stop()
-
-
-def mean_return(metrics: training.Metrics) -> float:
-    """The mean over seeds of the greedy policy's return, or of training's where none was evaluated."""
-    for values in (metrics.evaluation_return, metrics.episode_return):
-        if not np.all(np.isnan(values)):
-            return float(np.nanmean(values))
-    return float("nan")
-
-
-def summary(experiment: Experiment[Any], result: training.Result) -> str:
-    """What a run came to, in a few lines."""
-    lines = [f"{result.folder}: {'interrupted' if result.interrupted else 'done'}"]
-    if result.metrics:
-        curves = training.read_metrics(result.folder)
-        title = f"{experiment.agent.__name__.rpartition('.')[2].upper()} on {experiment.environment}"
-        analysis.plot_learning_curve(curves, result.folder / "curve.png", title)
-        for name, label in (
-            ("evaluation_return", "greedy evaluation"),
-            ("episode_return", "training episodes"),
-        ):
-            last = curves[name][:, -1]
-            if not np.all(np.isnan(last)):
-                low, high = analysis.bootstrap_interval(last)
-                lines.append(
-                    f"  return, {label:18} {np.nanmean(last):9.2f} ± {np.nanstd(last):.2f} over"
-                    f" {experiment.num_seeds} seeds, 95 % interval of the mean [{low:.2f}, {high:.2f}]"
-                )
-    lines += [
-        f"  compile {result.compile_seconds:.1f} s",
-        f"  run     {result.run_seconds:.1f} s",
-        f"  speed   {result.steps_per_second:,.0f} environment steps a second, all seeds together",
-    ]
-    return "\n".join(lines)
+        jax.distributed.initialize(**told)
+    except (ValueError, RuntimeError) as error:
+        raise InvalidInput(f"the processes cannot be joined: {error}") from error

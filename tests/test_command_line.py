@@ -35,7 +35,7 @@ DEFAULTS = {dqn: ("CartPole-v1", "cleanrl"), a2c: ("CartPole-v1", "zoo"), ddpg: 
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder to run in; XLA's devices stay as they are, since JAX has started in this process."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(command_line, "use_cores", lambda cores, threads, num_seeds: None)
+    monkeypatch.setattr(command_line, "use_devices", lambda devices, threads, num_members: None)
     return tmp_path
 
 

@@ -6,6 +6,7 @@ from purejaxrl.training.record import StorageError, read_metrics
 from purejaxrl.training.reports import Keeping, Offence, Progress, Result, mean_return
 from purejaxrl.training.run import run
 from purejaxrl.training.settings import Settings
+from purejaxrl.training.sweeps import Point
 from purejaxrl.types import Metrics
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "Member",
     "Metrics",
     "Offence",
+    "Point",
     "Programs",
     "Progress",
     "Result",

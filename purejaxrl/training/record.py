@@ -64,19 +64,9 @@ class Record:
         Raises:
             InvalidInput: the folder exists already, or cannot be made or written to.
         """
-        folder = output if output is not None else next(_free(Path("runs"), name))
+        folder = make_folder(output, name)
         with _named(folder):
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            while True:
-                try:
-                    folder.mkdir()
-                    return cls(folder)
-                except FileExistsError:
-                    if output is not None:
-                        raise InvalidInput(
-                            f"the output folder {folder} exists already; a run is never written over"
-                        ) from None
-                    folder = next(_free(Path("runs"), name))
+            return cls(folder)
 
     @classmethod
     def reopen(cls, folder: Path) -> Record:
@@ -197,6 +187,27 @@ class Record:
             partial.replace(self.folder / name)
         finally:
             partial.unlink(missing_ok=True)
+
+
+def make_folder(output: Path | None, name: str) -> Path:
+    """Makes a new folder: ``output``, or the next free number of ``name`` under ``runs/``.
+
+    Raises:
+        InvalidInput: the folder exists already, or cannot be made.
+    """
+    folder = output if output is not None else next(_free(Path("runs"), name))
+    with _named(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        while True:
+            try:
+                folder.mkdir()
+                return folder
+            except FileExistsError:
+                if output is not None:
+                    raise InvalidInput(
+                        f"the output folder {folder} exists already; a run is never written over"
+                    ) from None
+                folder = next(_free(Path("runs"), name))
 
 
 def describe(experiment: Experiment[Any], programs: Programs) -> dict[str, Any]:

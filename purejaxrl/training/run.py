@@ -212,7 +212,8 @@ class Session:
             )
         for reason in restored.damaged:
             self.say(f"damaged, moved to damaged/ and passed over: {reason}")
-        self.record.remove_summary()
+        if restored.epoch < self.num_epochs:
+            self.record.remove_summary()
         self.record.cut_metrics(restored.epoch)
         self.epoch = self.first_epoch = restored.epoch
         self.digest = restored.digest
@@ -359,6 +360,8 @@ class Session:
             alive=self.alive,
             digest=self.digest,
         )
+        if self.first_epoch >= self.num_epochs:  # it had ended before
+            return result
         self.record.write_summary(
             {
                 "ended": ended,
