@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,25 @@ class Restored:
     damaged: list[str]  # of later checkpoints: which, and why they could not be read
 
 
+class Retention:
+    """Which checkpoints stay: the last ``keep``, and the one with the highest score, as orbax asks."""
+
+    # Orbax has policies for both, but forgets the scores with the process, unless it is to write
+    # them to files of its own, one of which, damaged, then keeps it from starting.
+
+    def __init__(self, keep: int) -> None:
+        self.keep = keep
+        self.scores: dict[int, float | None] = {}
+
+    def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> list[bool]:
+        """Whether each of ``checkpoints``, in order, stays."""
+        del context
+        epochs = [checkpoint.step for checkpoint in checkpoints]
+        scores = {epoch: score for epoch in epochs if (score := self.scores.get(epoch)) is not None}
+        best = max(scores, key=lambda epoch: (scores[epoch], epoch), default=None)
+        return [epoch in epochs[-self.keep :] or epoch == best for epoch in epochs]
+
+
 class Checkpoints:
     """The checkpoints of one run: the last few and the best.
 
@@ -51,18 +70,20 @@ class Checkpoints:
 
     def __init__(self, folder: Path, keep: int) -> None:
         import orbax.checkpoint as ocp  # here, since it takes a third of a second
-        from orbax.checkpoint import checkpoint_managers
 
         self.folder = folder.absolute()
-        best = checkpoint_managers.BestN(
-            n=1, get_metric_fn=lambda metrics: metrics["score"], keep_checkpoints_without_metrics=False
-        )
-        policy = checkpoint_managers.AnyPreservationPolicy([checkpoint_managers.LatestN(keep), best])
         self._ocp = ocp
-        self._manager = ocp.CheckpointManager(
-            self.folder / FOLDER,
-            options=ocp.CheckpointManagerOptions(preservation_policy=policy, cleanup_tmp_directories=True),
-        )
+        self._retention = Retention(keep)
+        with self._explained(f"{self.folder / FOLDER} could not be opened"):
+            self._manager = ocp.CheckpointManager(
+                self.folder / FOLDER,
+                options=ocp.CheckpointManagerOptions(
+                    preservation_policy=self._retention, cleanup_tmp_directories=True
+                ),
+            )
+        for epoch in self.epochs:
+            with contextlib.suppress(Exception):  # a damaged one has no score; see restore
+                self._retention.scores[epoch] = self.read_meta(epoch)["score"]
 
     @property
     def epochs(self) -> list[int]:
@@ -90,18 +111,15 @@ class Checkpoints:
             "rows": jax.tree.leaves(runners)[0].shape[0],
             "digests": digests,
             "leaves": describe_leaves(named),
+            "score": score if np.isfinite(score) else None,
             "run": description,
         }
+        self._retention.scores[epoch] = meta["score"]
         args = self._ocp.args
         items = {item: args.StandardSave(as_data(leaves)) for item, leaves in named.items()}
         with self._explained(f"checkpoint {epoch} of {self.folder} could not be written"):
             self._manager.wait_until_finished()
-            self._manager.save(
-                epoch,
-                args=args.Composite(meta=args.JsonSave(meta), **items),
-                metrics={"score": score} if np.isfinite(score) else None,
-                force=True,
-            )
+            self._manager.save(epoch, args=args.Composite(meta=args.JsonSave(meta), **items), force=True)
         return join_digests(digests)
 
     def wait(self) -> None:

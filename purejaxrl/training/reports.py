@@ -21,7 +21,8 @@ class Keeping:
     """
 
     checkpoint_every: int = 1
-    """Epochs from one checkpoint to the next; the last epoch has one besides. 0 writes none."""
+    """Epochs from one checkpoint to the next; the warm-up and the last epoch have one besides. 0 writes
+    none."""
     keep: int = 2
     """How many of the last checkpoints stay; the best one stays besides."""
     on_nan: Literal["continue", "stop"] = "continue"

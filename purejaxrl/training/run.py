@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
 from collections.abc import Callable
@@ -62,9 +63,13 @@ def run(
     """
     session = Session(experiment, output, report, keeping or Keeping(), resume)
     try:
-        return session.run()
-    finally:
-        session.close()
+        result = session.run()
+    except BaseException:
+        with contextlib.suppress(Exception):  # a full disk is told of once, and what was full first
+            session.close()
+        raise
+    session.close()
+    return result
 
 
 class Session:
@@ -104,7 +109,8 @@ class Session:
         try:
             self.open(resume)
         except BaseException:
-            self.close()
+            with contextlib.suppress(Exception):
+                self.close()
             raise
 
     def open(self, resume: bool) -> None:
@@ -202,14 +208,17 @@ class Session:
             lambda recorded: check_same(folder, recorded, self.description, self.keeping.accept_versions),
         )
         if restored is None:
-            self.record.cut_metrics(None)
-            self.record.forget_actions()
+            self.begin_anew()
             return None
         self.stage = "resume"
         if restored.epoch > self.num_epochs:
             raise InvalidInput(
                 f"{folder} has done {restored.epoch} epochs already, more than num_epochs = {self.num_epochs}"
             )
+        simulators = self.resumable != "exactly" and restored.epoch < self.num_epochs
+        actions = None  # read before anything is changed, lest there be none
+        if simulators and self.keeping.exact_resume:
+            actions = self.record.read_actions(restored.epoch)
         for reason in restored.damaged:
             self.say(f"damaged, moved to damaged/ and passed over: {reason}")
         if restored.epoch < self.num_epochs:
@@ -222,14 +231,25 @@ class Session:
             raise StorageError(f"{folder / 'metrics.jsonl'} lacks rows of epochs up to {restored.epoch}")
         self.alive = curves["alive"][:, -1] == 1
         self.say(f"resumed after epoch {restored.epoch}")
-        if self.resumable == "exactly" or self.epoch >= self.num_epochs:
-            return restored.runners
-        return self.restore_simulators(restored.runners)
+        return self.restore_simulators(restored.runners, actions) if simulators else restored.runners
 
-    def restore_simulators(self, runners: PyTree) -> PyTree:
+    def begin_anew(self) -> None:
+        """Of a run that was ended before its first checkpoint nothing is left to go on with."""
+        with contextlib.suppress(InvalidInput):
+            done = int(np.nanmax(read_metrics(self.record.folder)["epoch"]))
+            if done > 0:  # the first checkpoint is older than that, if there ever was one
+                raise StorageError(
+                    f"{self.record.folder} has metrics of {done} epochs and no checkpoint to go on from:"
+                    " it was run without any (checkpoint_every = 0), or they are gone"
+                )
+            self.say("ended before its first checkpoint, and begun again")
+        self.record.remove_summary()
+        self.record.cut_metrics(None)
+        self.record.forget_actions()
+
+    def restore_simulators(self, runners: PyTree, records: list[pools.Record] | None) -> PyTree:
         """Runners with simulators on the host: as they were, or with new episodes."""
-        if self.keeping.exact_resume:
-            records = self.record.read_actions(self.epoch)
+        if records is not None:
 
             def replayed(done: int, total: int) -> None:
                 self.stage = f"replay {done / total:4.0%}"
@@ -288,7 +308,7 @@ class Session:
 
     def due(self, epoch: int) -> bool:
         every = self.keeping.checkpoint_every
-        return bool(every) and (epoch % every == 0 or epoch == self.num_epochs)
+        return bool(every) and (epoch % every == 0 or epoch == self.num_epochs or self.stopped())
 
     def write_actions(self, runners: PyTree, epoch: int) -> None:
         taken = host.take_record(runners.environment_state)
