@@ -60,8 +60,8 @@ class Arguments(Generic[C]):
     samples: int = 16
     """How often the ranges of a sweep are drawn, all of them together."""
     devices: int | Literal["all"] = "all"
-    """Devices to share the seeds among. On a CPU each core is one; more than there are cores can be asked
-    for."""
+    """Devices to share the seeds among, of this process if it is one of several. On a CPU each core is one, and
+    more than there are cores can be asked for."""
     threads: int | None = None
     """Threads that XLA has for the operations of a program; None takes 1 where every core has seeds of its
     own, and else XLA's default. 1 also suits a single seed of a small network."""
@@ -128,7 +128,7 @@ def main(
             num_seeds=given.num_seeds,
             seed=given.seed,
             seeds=given.seeds,
-            devices=None if given.devices == "all" else given.devices,
+            devices=None if given.devices == "all" or given.distributed else given.devices,
         )
         with stopped_by_signals():
             interrupted = run_groups(split(experiment), experiment.name, given, console)

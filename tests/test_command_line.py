@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import jax
 import numpy as np
@@ -125,29 +126,31 @@ def test_an_option_without_its_value(arguments: str, here: Path, capsys: pytest.
     assert arguments in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("cores", [0, -1, 10_000])
-def test_cores_that_there_are_not(cores: int) -> None:
-    with pytest.raises(InvalidInput, match=rf"^cores must lie in \[1, \d+\] on this machine, not {cores}$"):
-        command_line.use_cores(cores, None, 16)
+@pytest.mark.parametrize("devices", [0, -1])
+def test_devices_that_cannot_be(devices: int) -> None:
+    message = rf"^devices must be a whole number of at least 1, or all, not {devices}$"
+    with pytest.raises(InvalidInput, match=message):
+        command_line.use_devices(devices, None, 16)
 
 
 @pytest.mark.parametrize(
-    ("cores", "threads", "num_seeds", "available", "expected", "pool"),
+    ("devices", "threads", "members", "available", "expected", "pool"),
     [
-        (None, None, 16, 4, 4, "1"),  # every core has a device: none is left to hand operations to
-        (None, None, 3, 4, 3, None),
+        ("all", None, 16, 4, 4, "1"),  # every core has a device: none is left to hand operations to
+        ("all", None, 3, 4, 3, None),
         (2, None, 16, 4, 2, None),
-        (4, None, 1, 4, 1, None),
-        (None, None, 0, 4, 1, None),
-        (None, None, 1, 1, 1, None),
-        (None, 2, 16, 4, 4, "2"),
-        (None, 1, 1, 4, 1, "1"),
+        (4, None, 1, 4, 4, "1"),
+        (8, None, 16, 2, 8, "1"),
+        ("all", None, 1, 4, 1, None),
+        ("all", None, 1, 1, 1, None),
+        ("all", 2, 16, 4, 4, "2"),
+        ("all", 1, 1, 4, 1, "1"),
     ],
 )
 def test_as_many_devices_as_cores_that_have_a_seed(
-    cores: int | None,
+    devices: Any,
     threads: int | None,
-    num_seeds: int,
+    members: int,
     available: int,
     expected: int,
     pool: str | None,
@@ -159,14 +162,14 @@ def test_as_many_devices_as_cores_that_have_a_seed(
     monkeypatch.setattr(command_line.importlib.util, "find_spec", lambda name: None)
     monkeypatch.setenv("NPROC", "unset")
     monkeypatch.delenv("NPROC")
-    command_line.use_cores(cores, threads, num_seeds)
+    command_line.use_devices(devices, threads, members)
     assert updates == {"jax_num_cpu_devices": expected}
     assert os.environ.get("NPROC") == pool
 
 
 def test_no_threads() -> None:
     with pytest.raises(InvalidInput, match=r"^threads must be a whole number of at least 1, not 0$"):
-        command_line.use_cores(None, 0, 1)
+        command_line.use_devices("all", 0, 1)
 
 
 def parse(*arguments: str) -> command_line.Arguments:
@@ -265,9 +268,9 @@ def test_every_script_has_its_test() -> None:
 
 
 @pytest.mark.slow
-def test_a_script_runs_on_as_many_cores_as_asked(tmp_path: Path) -> None:
+def test_a_script_runs_on_as_many_devices_as_asked(tmp_path: Path) -> None:
     arguments = (
-        "--num-seeds 3 --total-steps 120 --num-epochs 2 --num-envs 2 --config.warmup-steps 40 --cores 1"
+        "--num-seeds 3 --total-steps 120 --num-epochs 2 --num-envs 2 --config.warmup-steps 40 --devices 1"
         " --config.hidden-sizes 8 --config.batch-size 4 --config.buffer-capacity 60 --evaluation-episodes 2"
         " --environment-options rows=5 columns=4 --seed 9 --output here"
     )

@@ -29,7 +29,7 @@ import numpy as np
 
 from purejaxrl import checks
 from purejaxrl.environments import pools
-from purejaxrl.training import provenance
+from purejaxrl.training import provenance, seeds
 from purejaxrl.training.experiment import Experiment, Programs
 from purejaxrl.types import InvalidInput, Metrics
 
@@ -80,13 +80,13 @@ class Record:
 
     def write_experiment(self, description: dict[str, Any], programs: Programs) -> None:
         """Writes what it takes to repeat the run."""
-        keys = jax.random.key_data(jax.device_get(programs.members.key))
+        keys = jax.random.key_data(seeds.keys(description["seed"], description["num_seeds"]))
         devices = [device.device_kind for device in programs.mesh.devices.flat]
         self._write(
             "experiment.json",
             description
             | {
-                "keys": np.asarray(keys)[: description["num_seeds"]].tolist(),
+                "keys": np.asarray(keys).tolist(),
                 "devices": devices,
                 "session": provenance.session(),
             },
@@ -118,8 +118,11 @@ class Record:
         """Appends a line to the log. What goes wrong in doing so is let be: the run matters more."""
         if self.writes:
             line = json.dumps({"event": event, **details}, allow_nan=False, default=str)
-            with contextlib.suppress(OSError), (self.folder / "events.jsonl").open("a") as file:
-                file.write(line + "\n")
+            with contextlib.suppress(OSError), (self.folder / "events.jsonl").open("a+b") as file:
+                end = file.seek(0, os.SEEK_END)
+                file.seek(max(end - 1, 0))
+                torn = file.read() not in (b"", b"\n")  # by a full disk: the next line is one of its own
+                file.write(b"\n" * torn + line.encode() + b"\n")
 
     def write_actions(self, epoch: int, actions: pools.Record) -> None:
         """Writes what simulators were told in an epoch, and the seeds they began with."""
@@ -308,11 +311,17 @@ def read_metrics(folder: Path) -> dict[str, np.ndarray]:
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """A file of one JSON object; None where there is none."""
+    """A file of one JSON object; None where there is none.
+
+    Raises:
+        StorageError: it holds something else.
+    """
     try:
         return json.loads(path.read_text())
     except FileNotFoundError:
         return None
+    except ValueError as error:
+        raise StorageError(f"{path} is damaged: {error}") from error
 
 
 def lock(folder: Path) -> Any:

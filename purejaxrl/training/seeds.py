@@ -145,8 +145,17 @@ def pad(tree: PyTree, mesh: Mesh) -> PyTree:
 
 
 def place(tree: PyTree, mesh: Mesh) -> PyTree:
-    """Puts a pytree with a leading seed axis onto the devices of a mesh."""
-    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec(AXIS)))
+    """Puts a pytree with a leading seed axis, of which every process has all, onto the devices of a mesh."""
+    sharding = NamedSharding(mesh, PartitionSpec(AXIS))
+    if jax.process_count() == 1:
+        return jax.device_put(tree, sharding)
+
+    def put(leaf: Array) -> Array:
+        numbers = np.asarray(_unwrap(leaf))
+        placed = jax.make_array_from_callback(numbers.shape, sharding, lambda index: numbers[index])
+        return _wrap(placed, leaf.dtype)
+
+    return jax.tree.map(put, tree)
 
 
 def first(tree: PyTree, num_seeds: int) -> PyTree:
