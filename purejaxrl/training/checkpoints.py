@@ -110,6 +110,7 @@ class Checkpoints:
             "members": num_members,
             "rows": jax.tree.leaves(runners)[0].shape[0],
             "digests": digests,
+            "agent_digests": digest_members(named["agent"], num_members),  # for who reads no more
             "leaves": describe_leaves(named),
             "score": score if np.isfinite(score) else None,
             "run": description,
@@ -182,17 +183,6 @@ class Checkpoints:
         read: Any = self._manager.restore(epoch, args=args.Composite(meta=args.JsonRestore()))
         return read.meta
 
-    def read_agent(self, epoch: int, shapes: PyTree) -> PyTree:
-        """The agents ``[members]`` of a checkpoint alone, on the default device.
-
-        Args:
-            epoch: which checkpoint.
-            shapes: of the agents, with the checkpoint's number of rows.
-        """
-        device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
-        leaves = self._read_item(epoch, "agent", shapes, jax.tree.map(lambda _: device, shapes))
-        return jax.tree.unflatten(jax.tree.structure(shapes), leaves)
-
     def _read(
         self, epoch: int, meta: dict[str, Any], shapes: PyTree, shardings: PyTree, num_members: int
     ) -> PyTree:
@@ -221,7 +211,7 @@ class Checkpoints:
         args = self._ocp.args
         flat, places = jax.tree.leaves(shapes), jax.tree.leaves(shardings)
         target = {
-            f"{i:03d}": _data_shape(leaf, place)
+            f"{i:03d}": data_shape(leaf, place)
             for i, (leaf, place) in enumerate(zip(flat, places, strict=True))
         }
         read = self._manager.restore(epoch, args=args.Composite(**{item: args.StandardRestore(target)}))
@@ -380,7 +370,8 @@ def leaf_data(leaf: Any) -> Any:
     return jax.random.key_data(leaf) if is_key(leaf) else leaf
 
 
-def _data_shape(leaf: Any, sharding: Any) -> jax.ShapeDtypeStruct:
+def data_shape(leaf: Any, sharding: Any) -> jax.ShapeDtypeStruct:
+    """What :func:`as_data` makes of a leaf of this shape, and where it is to lie."""
     if is_key(leaf):
         data = jax.eval_shape(jax.random.key_data, jax.ShapeDtypeStruct(leaf.shape, leaf.dtype))
         return jax.ShapeDtypeStruct(data.shape, data.dtype, sharding=sharding)

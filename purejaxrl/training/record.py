@@ -108,7 +108,7 @@ class Record:
         """Drops the lines after those of an epoch, or all of them, and whatever was half written."""
         if self.writes:
             path = self.folder / "metrics.jsonl"
-            kept = [row for row in _read_lines(path) if epoch is not None and row["epoch"] <= epoch]
+            kept = [row for row in read_lines(path) if epoch is not None and row["epoch"] <= epoch]
             self._metrics.close()
             with _stored(path):
                 self._replace("metrics.jsonl", "".join(json.dumps(row) + "\n" for row in kept))
@@ -296,7 +296,7 @@ def read_metrics(folder: Path) -> dict[str, np.ndarray]:
 
     Members are the seeds; in a sweep the seeds of the first point, then those of the next.
     """
-    rows = _read_lines(folder / "metrics.jsonl")
+    rows = read_lines(folder / "metrics.jsonl")
     if not rows:
         raise InvalidInput(f"{folder / 'metrics.jsonl'} holds no epoch yet")
     num_seeds = max(row["seed"] for row in rows) + 1
@@ -353,7 +353,7 @@ def in_use(folder: Path) -> bool:
     return False
 
 
-def _read_lines(path: Path) -> list[dict[str, Any]]:
+def read_lines(path: Path) -> list[dict[str, Any]]:
     """The whole lines of a file of JSON objects; a last one that was half written is left out."""
     text = path.read_text() if path.exists() else ""
     rows = []
