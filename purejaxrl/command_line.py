@@ -60,8 +60,8 @@ class Arguments(Generic[C]):
     samples: int = 16
     """How often the ranges of a sweep are drawn, all of them together."""
     devices: int | Literal["all"] = "all"
-    """Devices to share the seeds among, of this process if it is one of several. On a CPU each core is one, and
-    more than there are cores can be asked for."""
+    """Devices to share the seeds among, of this process if it is one of several. On a CPU each core is one,
+    and more than there are cores can be asked for."""
     threads: int | None = None
     """Threads that XLA has for the operations of a program; None takes 1 where every core has seeds of its
     own, and else XLA's default. 1 also suits a single seed of a small network."""
@@ -81,9 +81,7 @@ class Arguments(Generic[C]):
     compilation_cache: Path | None = None
     """Where compiled programs are kept from one start to the next; None takes purejaxrl/ in the user's
     cache folder. A folder named none keeps nothing."""
-    keeping: Annotated[Keeping, tyro.conf.arg(name="")] = dataclasses.field(
-        default_factory=Keeping
-    )
+    keeping: Annotated[Keeping, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Keeping)
 
 
 def main(
