@@ -92,6 +92,12 @@ class Record:
             },
         )
 
+    def write_settings(self, settings: dict[str, Any]) -> None:
+        """Writes how long a run is to be that has been made longer."""
+        recorded = read_json(self.folder / "experiment.json")
+        if recorded is not None and recorded["settings"] != settings:
+            self._write("experiment.json", recorded | {"settings": settings})
+
     def write_metrics(self, rows: list[dict[str, Any]]) -> None:
         """Appends a line for each row.
 

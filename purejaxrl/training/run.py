@@ -209,6 +209,7 @@ class Session:
         )
         if restored is None:
             self.begin_anew()
+            self.record.write_settings(self.description["settings"])
             return None
         self.stage = "resume"
         if restored.epoch > self.num_epochs:
@@ -224,6 +225,7 @@ class Session:
         if restored.epoch < self.num_epochs:
             self.record.remove_summary()
         self.record.cut_metrics(restored.epoch)
+        self.record.write_settings(self.description["settings"])
         self.epoch = self.first_epoch = restored.epoch
         self.digest = restored.digest
         curves = read_metrics(folder)
