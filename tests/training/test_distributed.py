@@ -62,9 +62,8 @@ def together(folder: Path, cache: Path, *arguments: str) -> list[str]:
 @pytest.mark.timeout(400)
 def test_two_processes_train_what_one_does_and_one_goes_on_where_they_stopped(tmp_path: Path) -> None:
     cache = tmp_path / "cache"
-    short, long = (
-        ("--total-steps", "600", "--num-epochs", "2"),
-        ("--total-steps", "1000", "--num-epochs", "4"),
+    short, long, longer = (
+        ("--total-steps", str(200 + 200 * epochs), "--num-epochs", str(epochs)) for epochs in (2, 3, 4)
     )
     printed = together(tmp_path / "two", cache, *short)
     done = f"{tmp_path / 'two'}: done\n"
