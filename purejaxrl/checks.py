@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
@@ -94,18 +95,18 @@ def as_leaves(config: C) -> C:
 
 
 def plain(value: Any) -> Any:
-    """A value as JSON can hold it."""
-    if hasattr(value, "dtype") and jnp.issubdtype(value.dtype, np.number):
+    """A value as JSON can hold it, the same in every process."""
+    if isinstance(value, jax.Array | np.ndarray | np.generic):
         return np.asarray(value).tolist()
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return numbers(value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):  # a network, say
+        return {"class": f"{type(value).__module__}.{type(value).__qualname__}", **numbers(value)}
     if value is None or isinstance(value, str | bool | int | float):
         return value
     if isinstance(value, tuple | list):
         return [plain(item) for item in value]
     if isinstance(value, dict):
         return {str(name): plain(item) for name, item in value.items()}
-    return repr(value)
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(value))  # of a function, where this process has it
 
 
 def numbers(config: Any) -> dict[str, Any]:
