@@ -282,8 +282,12 @@ def test_policies_are_evaluated_on_every_backend(here: Path, tell: Any) -> None:
     expected = returns_of(own)
     assert expected[2] == pytest.approx(np.mean(expected[:2]), abs=0.02)
     assert max(expected) > 60, "a policy that has learnt something"
-    for environment in ("envpool:CartPole-v1", "gymnasium:CartPole-v1"):
-        told = tell("evaluate", "whole", "--episodes", "60", "--environment", environment)
+    for environment, *options in (
+        ("envpool:CartPole-v1",),
+        ("envpool:CartPole-v1", "--environment-options", "backend=ffi"),
+        ("gymnasium:CartPole-v1",),
+    ):
+        told = tell("evaluate", "whole", "--episodes", "60", "--environment", environment, *options)
         np.testing.assert_allclose(returns_of(told), expected, rtol=0.25, err_msg=environment)
 
 

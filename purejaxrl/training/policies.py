@@ -116,9 +116,11 @@ def evaluate(
     number = experiment.num_seeds
     keys = seeds_.keys(seed, number)[jnp.arange(experiment.num_members) % number]
     stacked = jax.tree.map(lambda *leaves: jnp.repeat(jnp.stack(leaves), number, axis=0), *places)
-    mesh = seeds_.mesh(min(jax.local_device_count(), experiment.num_members))
+    ffi = environments.resumable(places[0]) == "never"  # has one pool in a program, which all seeds share
+    mesh = seeds_.mesh(1 if ffi else min(jax.local_device_count(), experiment.num_members))
+    mode = "vmap" if ffi else seeds_.resolve("auto")
     members = seeds_.place(seeds_.pad((policies.agents, stacked, keys), mesh), mesh)
-    played = jax.jit(seeds_.over_seeds(play, seeds_.resolve("auto"), mesh))(members)
+    played = jax.jit(seeds_.over_seeds(play, mode, mesh))(members)
     finished, returns, lengths = (np.asarray(each) for each in seeds_.first(played, experiment.num_members))
     return Episodes(
         finished, np.where(finished, returns, np.nan), np.where(finished, lengths.astype(float), np.nan)
