@@ -169,7 +169,7 @@ def versions(run: Run) -> str | None:
     for name, label in (("git", "source"), ("git_here", "where it was started")):
         state = session.get(name)
         if state:
-            clean = "clean" if state.get("clean") else "with changes that no commit has"
+            clean = "clean" if state.get("clean") else "with uncommitted changes"
             lines.append(f"git, {label}: {state.get('commit')}, {clean}")
     return "\n".join(lines)
 
