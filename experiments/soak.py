@@ -32,6 +32,8 @@ class Arguments:
     """Where: one of our own for DQN and its buffer; envpool:ID for A2C and its simulators."""
     num_seeds: int = 4
     """Seeds in the program."""
+    checkpoint_every: int = 1
+    """Epochs from one checkpoint to the next; 0 writes none."""
     output: Path = Path("runs/soak")
     """The folder of the run."""
 
@@ -89,7 +91,9 @@ def main() -> None:
             raise KeyboardInterrupt
 
     with console.status("compile") as status:
-        result = training.run(experiment_of(given), given.output, report, keeping=Keeping())
+        result = training.run(
+            experiment_of(given), given.output, report, keeping=Keeping(given.checkpoint_every)
+        )
 
     seconds, resident, arrays = np.array(samples).T
     later = seconds > seconds[-1] / 5

@@ -62,6 +62,9 @@ class Arguments(Generic[C]):
     devices: int | Literal["all"] = "all"
     """Devices to share the seeds among, of this process if it is one of several. On a CPU each core is one,
     and more than there are cores can be asked for."""
+    shard: Literal["seeds", "environments"] = "seeds"
+    """What the devices share: seeds, each of which is on one, or the environments of every seed, whose
+    gradients are then averaged over the devices. The latter is for one large run."""
     threads: int | None = None
     """Threads that XLA has for the operations of a program; None takes 1 where every core has seeds of its
     own, and else XLA's default. 1 also suits a single seed of a small network."""
@@ -113,7 +116,8 @@ def main(
     try:
         given = parse(agent, environment, preset, num_seeds, settings, arguments)
         points = sweeps.points(given.sweep, given.config, given.settings, given.samples, given.seed)
-        use_devices(given.devices, given.threads, given.num_seeds * len(points))
+        shared = given.num_seeds * len(points) if given.shard == "seeds" else given.settings.num_envs
+        use_devices(given.devices, given.threads, shared)
         use_cache(given.compilation_cache)
         join_processes(given)
         experiment = Experiment(
@@ -126,6 +130,7 @@ def main(
             num_seeds=given.num_seeds,
             seed=given.seed,
             seeds=given.seeds,
+            shard=given.shard,
             devices=None if given.devices == "all" or given.distributed else given.devices,
         )
         with stopped_by_signals():

@@ -149,15 +149,16 @@ def update(state: State, rollout: Transition) -> State:
     Source: Mnih et al. (2016), algorithm S3; Schulman et al. (2016), eq. 16, for ``gae_lambda`` below 1.
     """
     config = state.config
-    shape = rollout.reward.shape
-    batch = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), rollout)
+    # Trajectory after trajectory, [B·T]: an axis B that is sharded over devices stays so.
+    shape = rollout.reward.shape[::-1]
+    batch = jax.tree.map(lambda leaf: leaf.swapaxes(0, 1).reshape(-1, *leaf.shape[2:]), rollout)
     discount_t = config.discount * (1.0 - rollout.terminated)
     continue_t = (1.0 - rollout.terminated) * (1.0 - rollout.truncated)
     _, v_t = policy_and_value(state, state.params, batch.next_observation)
 
     def loss(params: PyTree) -> tuple[Array, dict[str, Array]]:
         logits, v_tm1 = policy_and_value(state, params, batch.observation)
-        advantage = jax.vmap(losses.generalised_advantage, in_axes=(1, 1, 1, None, 1, 1), out_axes=1)(
+        advantage = jax.vmap(losses.generalised_advantage, in_axes=(1, 1, 1, None, 0, 0))(
             rollout.reward,
             discount_t,
             continue_t,

@@ -22,6 +22,11 @@ class Memory(Protocol[M]):
         """Environment steps to store before the first update."""
         ...
 
+    @property
+    def environment_axis(self) -> int:
+        """The axis of its arrays that is the environments', to be sharded over devices."""
+        ...
+
     def init(self, transition: Transition, rollout_length: int, num_envs: int) -> M:
         """An empty memory for rollouts ``[rollout_length, num_envs]`` of such transitions.
 

@@ -17,10 +17,11 @@ from purejaxrl.types import Array, InvalidInput, Key, Transition
 class Replay:
     """A ring buffer of ``capacity`` transitions, sampled ``batch_size`` at a time.
 
-    Its state is a Transition of arrays ``[slots, rows, …]``, a slot for each rollout that fits and
-    a row for each transition of a rollout. A transition is stored whole, its true successor beside
-    it, so that no row can be paired with the first observation of the following episode or with a
-    row that the ring has overwritten since.
+    Its state is a Transition of arrays ``[B, slots, T, …]``, a slot for each rollout that fits. The
+    environments' axis is the first, so that it may be sharded over devices when all of the buffer is
+    looked up as one list. A transition is stored whole, its true successor beside it, so that no row
+    can be paired with the first observation of the following episode or with a row that the ring has
+    overwritten since.
 
     Sampling is uniform with replacement: without, it would cost a permutation of the buffer.
     """
@@ -28,6 +29,10 @@ class Replay:
     capacity: int
     batch_size: int
     warmup_steps: int
+
+    @property
+    def environment_axis(self) -> int:
+        return 0
 
     def init(self, transition: Transition, rollout_length: int, num_envs: int) -> Transition:
         """Raises InvalidInput where rollouts do not divide the buffer, or a batch is empty."""
@@ -41,16 +46,19 @@ class Replay:
             )
         slots = self.capacity // rows
         return jax.tree.map(
-            lambda leaf: jnp.zeros((slots, rows, *jnp.shape(leaf)), jnp.result_type(leaf)), transition
+            lambda leaf: jnp.zeros(
+                (num_envs, slots, rollout_length, *jnp.shape(leaf)), jnp.result_type(leaf)
+            ),
+            transition,
         )
 
     def add(self, memory: Transition, rollout: Transition, count: Array | int) -> Transition:
         """Writes the rollout ``[T, B]`` over the oldest one."""
-        slots, rows = memory.reward.shape
+        slots = memory.reward.shape[1]
 
         def write(stored: Array, new: Array) -> Array:
-            new = new.reshape(rows, *new.shape[2:]).astype(stored.dtype)
-            return jax.lax.dynamic_update_index_in_dim(stored, new, count % slots, axis=0)
+            new = new.swapaxes(0, 1).astype(stored.dtype)
+            return jax.lax.dynamic_update_index_in_dim(stored, new, count % slots, axis=1)
 
         return jax.tree.map(write, memory, rollout)
 
@@ -62,6 +70,10 @@ class Replay:
         """
         if not isinstance(count, jax.core.Tracer) and np.asarray(count) < 1:
             raise InvalidInput("cannot sample from an empty replay buffer; add at least one rollout first")
-        slots, rows = memory.reward.shape
+        num_envs, slots, length = memory.reward.shape
+        rows = length * num_envs
         index = uniform_index(key, (self.batch_size,), jnp.minimum(count, slots) * rows)
-        return jax.tree.map(lambda stored: stored.reshape(slots * rows, *stored.shape[2:])[index], memory)
+        slot, step, env = index // rows, index % rows // num_envs, index % num_envs
+        # Behind a barrier, or XLA would work this out again for each array that is looked up.
+        place = jax.lax.optimization_barrier((env * slots + slot) * length + step)
+        return jax.tree.map(lambda stored: stored.reshape(-1, *stored.shape[3:])[place], memory)

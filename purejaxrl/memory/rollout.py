@@ -16,6 +16,10 @@ class LastRollout:
 
     warmup_steps: int = 0
 
+    @property
+    def environment_axis(self) -> int:
+        return 1
+
     def init(self, transition: Transition, rollout_length: int, num_envs: int) -> Transition:
         """Room for one rollout."""
         return jax.tree.map(

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
+import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -115,6 +116,7 @@ class Checkpoints:
             "score": score if np.isfinite(score) else None,
             "run": description,
         }
+        meta["check"] = _digest_json(meta)
         self._retention.scores[epoch] = meta["score"]
         args = self._ocp.args
         items = {item: args.StandardSave(as_data(leaves)) for item, leaves in named.items()}
@@ -178,10 +180,17 @@ class Checkpoints:
         return None
 
     def read_meta(self, epoch: int) -> dict[str, Any]:
-        """What a checkpoint says of itself."""
+        """What a checkpoint says of itself.
+
+        Raises:
+            StorageError: it is not what was written.
+        """
         args = self._ocp.args
         read: Any = self._manager.restore(epoch, args=args.Composite(meta=args.JsonRestore()))
-        return read.meta
+        meta = dict(read.meta)
+        if meta.pop("check", None) != _digest_json(meta):
+            raise StorageError("its description is not the one that was saved")
+        return meta
 
     def _read(
         self, epoch: int, meta: dict[str, Any], shapes: PyTree, shardings: PyTree, num_members: int
@@ -376,6 +385,10 @@ def data_shape(leaf: Any, sharding: Any) -> jax.ShapeDtypeStruct:
         data = jax.eval_shape(jax.random.key_data, jax.ShapeDtypeStruct(leaf.shape, leaf.dtype))
         return jax.ShapeDtypeStruct(data.shape, data.dtype, sharding=sharding)
     return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
+
+
+def _digest_json(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def _first_line(error: BaseException) -> str:

@@ -6,7 +6,7 @@ import ast
 import dataclasses
 import functools
 from types import ModuleType
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from purejaxrl import checks, environments
 from purejaxrl.training import seeds as seeds_
-from purejaxrl.training import sweeps
+from purejaxrl.training import spread, sweeps
 from purejaxrl.training.loop import Loop
 from purejaxrl.training.settings import Settings
 from purejaxrl.types import InvalidInput, Key, Metrics, PyTree
@@ -49,6 +49,9 @@ class Experiment(Generic[C]):
     map on a CPU and vmap elsewhere."""
     devices: int | None = None
     """Devices to share the seeds among; None takes all there are."""
+    shard: Literal["seeds", "environments"] = "seeds"
+    """What the devices share: seeds, each of which is on one, or the environments of every seed, whose
+    gradients are then averaged over the devices. The latter is for one large run."""
 
     @property
     def name(self) -> str:
@@ -96,6 +99,7 @@ class Programs:
     mesh: jax.sharding.Mesh
     seeds: str
     members: Member
+    shardings: Any  # of the runners' leaves: one for all, or a pytree
     begin: Any  # members -> runners, metrics
     epoch: Any  # runners, index -> runners, metrics; takes the runners' memory over
     renew: Any  # runners, epochs done -> runners, with new episodes in every environment
@@ -104,8 +108,9 @@ class Programs:
     def runners(self) -> tuple[PyTree, PyTree]:
         """The shapes of the runners, padding included, and where each leaf lies."""
         shapes = jax.eval_shape(self.begin, self.members)[0]
-        place = NamedSharding(self.mesh, PartitionSpec(seeds_.AXIS))
-        return shapes, jax.tree.map(lambda _: place, shapes)
+        if isinstance(self.shardings, NamedSharding):
+            return shapes, jax.tree.map(lambda _: self.shardings, shapes)
+        return shapes, self.shardings
 
 
 def members(experiment: Experiment[Any]) -> tuple[Loop, Member]:
@@ -169,14 +174,24 @@ def programs(experiment: Experiment[Any], recording: bool = False) -> Programs:
         loop = dataclasses.replace(loop, environment=environments.recording(loop.environment))
         recorded = environments.recording(all_members.environment)
         all_members = dataclasses.replace(all_members, environment=recorded)
+    if experiment.shard not in ("seeds", "environments"):
+        raise InvalidInput(f"shard must be one of seeds, environments, not {experiment.shard!r}")
+    over_environments = experiment.shard == "environments"
     devices = experiment.devices
-    if devices is None and jax.process_count() == 1:
+    if devices is None and not over_environments and jax.process_count() == 1:
         devices = min(jax.local_device_count(), experiment.num_members)
     mesh = seeds_.mesh(devices)
+    if over_environments:
+        state, _ = jax.eval_shape(loop.environment.reset, jax.random.key(0))
+        spread.check(state, loop.settings.num_envs, mesh)
+        loop = dataclasses.replace(loop, mesh=mesh if mesh.size > 1 else None)
     mode = seeds_.resolve(experiment.seeds)
     # With map each seed has simulators of its own, and each device evaluates a seed at a time.
     environments.reserve_pools(experiment.num_members + 2 * mesh.size)
-    lift = functools.partial(seeds_.over_seeds, seeds=mode, mesh=mesh)
+    # Where the devices share environments, each has all members.
+    lift = functools.partial(
+        seeds_.over_seeds, seeds=mode, mesh=seeds_.mesh(1) if over_environments else mesh
+    )
 
     def begin(member: Member) -> tuple[PyTree, Metrics]:
         own = dataclasses.replace(loop, config=member.config, environment=member.environment)
@@ -190,19 +205,25 @@ def programs(experiment: Experiment[Any], recording: bool = False) -> Programs:
         runners, epochs = lift(loop.epochs, in_place=True)(runners)
         return runners, jax.tree.map(lambda a, b: jnp.concatenate([a[:, None], b], axis=1), warmup, epochs)
 
-    # Every process reads every member's metrics, few numbers as they are; the rest stays where it is.
-    places = None
-    if jax.process_count() > 1:
-        places = (NamedSharding(mesh, PartitionSpec(seeds_.AXIS)), NamedSharding(mesh, PartitionSpec()))
+    everywhere = NamedSharding(mesh, PartitionSpec())
+    if over_environments:
+        all_members = jax.device_put(all_members, everywhere)
+        shardings = spread.of_runners(jax.eval_shape(lift(begin), all_members)[0], loop.memory, mesh)
+    else:
+        all_members = seeds_.place(seeds_.pad(all_members, mesh), mesh)
+        shardings = NamedSharding(mesh, PartitionSpec(seeds_.AXIS))
+    # Every process reads every member's metrics, few numbers as they are.
+    places = (shardings, everywhere) if over_environments or jax.process_count() > 1 else None
     return Programs(
         loop=loop,
         mesh=mesh,
         seeds=mode,
-        members=seeds_.place(seeds_.pad(all_members, mesh), mesh),
+        members=all_members,
+        shardings=shardings,
         begin=jax.jit(lift(begin), out_shardings=places),
         epoch=jax.jit(lift(loop.epoch, in_place=True), donate_argnums=0, out_shardings=places),
         renew=jax.jit(lift(loop.renew)),
-        train=jax.jit(train),
+        train=jax.jit(train, out_shardings=places),
     )
 
 

@@ -20,6 +20,7 @@ from purejaxrl.environments import VectorEnvironment, release, resumable
 from purejaxrl.environments.base import begin_episodes, select
 from purejaxrl.memory import Memory
 from purejaxrl.sampling import numbered_keys
+from purejaxrl.training import spread
 from purejaxrl.training.settings import Settings
 from purejaxrl.types import Array, EpisodeStatistics, InvalidInput, Key, Metrics, PyTree, TimeStep, Transition
 
@@ -78,6 +79,7 @@ class Loop:
         config: its Config; leaves may be traced.
         environment: what to learn in, ``settings.num_envs`` of it.
         settings: the sizes of everything.
+        mesh: devices that share the environments of the run; None is the device that the run is on.
 
     Raises:
         InvalidInput: the settings cannot work, or do not fit the environment.
@@ -87,6 +89,7 @@ class Loop:
     config: Any
     environment: VectorEnvironment[Any]
     settings: Settings
+    mesh: jax.sharding.Mesh | None = None
 
     def __post_init__(self) -> None:
         self.settings.check(self.memory.warmup_steps)
@@ -130,7 +133,7 @@ class Loop:
         agent = self.agent.init(
             agent_key, self.config, environment.observation_space, environment.action_space
         )
-        environment_state, observation = environment.reset(reset_key)
+        environment_state, observation = self.spread(environment.reset(reset_key))
         runner = Runner(
             agent=agent,
             environment=environment,
@@ -208,7 +211,24 @@ class Loop:
         """What the updates of the run's ``count``-th iteration are fed, with a leading axis of updates."""
         number = self.settings.updates_per_iteration
         keys = numbered_keys(runner.update_key, count * number, number)
-        return jax.vmap(self.memory.sample, in_axes=(None, 0, None))(runner.memory, keys, count + 1)
+        batches = jax.vmap(self.memory.sample, in_axes=(None, 0, None))(runner.memory, keys, count + 1)
+        axis = batches.reward.ndim - 1
+        if axis == 1:
+            # Drawn from the rows of all environments: whole on every device first, then its share.
+            # Asked for its share at once, XLA would exchange the indices of every field besides.
+            batches = self.spread(batches, None)
+        return self.spread(batches, axis)
+
+    def spread(self, tree: PyTree, axis: int | None = 0) -> PyTree:
+        """Shards ``axis`` of every leaf over the mesh, if there is one that divides it; None repeats it.
+
+        XLA carries a sharding on from what it is told: an axis that nothing has sharded yet, such as
+        that of fresh environments, is computed whole on every device.
+        """
+        size = jax.tree.leaves(tree)[0].shape[axis or 0]
+        if self.mesh is None or (axis is not None and size % self.mesh.size):
+            return tree
+        return jax.lax.with_sharding_constraint(tree, spread.sharding(self.mesh, axis))
 
     def collect(self, runner: Runner, tally: Tally, count: Array) -> tuple[Runner, Tally]:
         """Acts for one rollout, the run's ``count``-th, and remembers it."""
@@ -251,7 +271,7 @@ class Loop:
             environment = environment.replace(recording=False)
         steps = self.settings.evaluation_steps or environment.max_episode_steps or 1000
         reset_key, step_key = jax.random.split(jax.random.fold_in(runner.evaluation_key, index))
-        state, observation = environment.reset(reset_key)
+        state, observation = self.spread(environment.reset(reset_key))
 
         def interact(carry: tuple[Any, PyTree, Any], i: Array) -> tuple[tuple[Any, PyTree, Any], None]:
             state, observation, first = carry

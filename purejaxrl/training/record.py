@@ -231,6 +231,9 @@ def describe(experiment: Experiment[Any], programs: Programs) -> dict[str, Any]:
         "seed": experiment.seed,
         "num_seeds": experiment.num_seeds,
         "seeds": programs.seeds,
+        # Seeds have the same bits on any devices; environments shared among them round by their number.
+        "shard": experiment.shard
+        + (f" of {programs.mesh.size}" if experiment.shard == "environments" else ""),
         "key_type": str(jax.random.key_impl(programs.members.key)),
         "decisive_versions": provenance.decisive_versions(experiment.environment),
     }

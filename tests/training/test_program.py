@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
+import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,12 +63,13 @@ def callbacks(jaxpr: Any) -> set[str]:
     return {name for name in names if "callback" in name or name in ("infeed", "outfeed", "debug_print")}
 
 
-def on_buffers(jaxpr: Any, slots: int, rows: int) -> dict[str, int]:
-    """How often each primitive takes a whole replay buffer ``[…, slots, rows, …]``, or flattened."""
+def on_buffers(jaxpr: Any, *axes: int) -> dict[str, int]:
+    """How often each primitive takes a whole replay buffer ``[…, B, slots, T, …]``, or flattened."""
 
     def is_buffer(operand: Any) -> bool:
         shape: tuple[int, ...] = getattr(operand.aval, "shape", ())
-        return slots * rows in shape or (slots, rows) in itertools.pairwise(shape)
+        windows = zip(*(shape[i:] for i in range(len(axes))), strict=False)
+        return math.prod(axes) in shape or axes in windows
 
     counts: dict[str, int] = {}
     for equation in equations(jaxpr):
@@ -129,12 +130,12 @@ def test_a_callback_deep_in_a_program_is_found() -> None:
 @pytest.mark.parametrize("name", REPLAYING)
 @pytest.mark.parametrize("mode", ["map", "vmap"])
 def test_nothing_touches_a_whole_buffer(name: str, mode: Any) -> None:
-    rows = EXPERIMENTS[name].settings.rollout_size
+    settings = EXPERIMENTS[name].settings
     made = training.programs(
-        with_capacity(variant(name, seeds=mode, num_seeds=3, devices=1), capacity=SLOTS * rows)
+        with_capacity(variant(name, seeds=mode, num_seeds=3, devices=1), SLOTS * settings.rollout_size)
     )
     jaxpr = jax.make_jaxpr(made.epoch)(runners_of(made), jnp.int32(0)).jaxpr
-    counts = on_buffers(jaxpr, SLOTS, rows)
+    counts = on_buffers(jaxpr, settings.num_envs, SLOTS, settings.rollout_length)
     leaves = 6  # observation, action, reward, terminated, truncated, next observation
     if mode == "map":  # a seed's buffer is taken out of all seeds' before its epoch, and put back after it
         assert counts.pop("dynamic_slice") == counts.pop("squeeze") == leaves
@@ -200,8 +201,9 @@ def test_vmapped_buffers_are_updated_in_place(name: str) -> None:
     program, large, many = compiled_epoch(with_capacity(experiment, 100_000))
     assert many == 100 * few
     assert large - small < 0.05 * many / 4, "less than a twentieth of one seed's buffer"
-    rows = experiment.settings.rollout_size
-    on_whole = re.findall(rf"= \w+\[4,{100_000 // rows},{rows}\b\S* ([\w-]+)\(", program)
+    settings = experiment.settings
+    axes = f"{settings.num_envs},{100_000 // settings.rollout_size},{settings.rollout_length}"
+    on_whole = re.findall(rf"= \w+\[4,{axes}\b\S* ([\w-]+)\(", program)
     assert on_whole.count("dynamic-update-slice") == 6
     assert set(on_whole) <= {"parameter", "get-tuple-element", "dynamic-update-slice", "fusion", "bitcast"}
 
@@ -210,13 +212,13 @@ def test_vmapped_buffers_are_updated_in_place(name: str) -> None:
 def test_mapped_buffers_are_copied_one_at_a_time(name: str) -> None:
     """A seed's buffer is sliced out before its epoch and written back after it.
 
-    So the temporaries are one seed's buffer, copied once for each epoch and seed, and not once for
-    each write.
+    So the temporaries are one seed's buffer, and half of it again for DDPG, copied once for each epoch
+    and seed, and not once for each write.
     """
     experiment = variant(name, seeds="map", num_seeds=4, devices=1)
     _, small, few = compiled_epoch(with_capacity(experiment, 1_000))
     _, large, many = compiled_epoch(with_capacity(experiment, 100_000))
-    assert large - small < 1 / 4 * 1.05 * (many - few)
+    assert large - small < 1.5 / 4 * (many - few)
 
 
 # Memory does not grow with the length of a run.
