@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -37,6 +39,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder to run in; XLA's devices stay as they are, since JAX has started in this process."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(command_line, "use_devices", lambda devices, threads, num_members: None)
+    monkeypatch.setattr(command_line, "use_cache", lambda folder: None)
     return tmp_path
 
 
@@ -224,15 +227,15 @@ def test_an_interrupted_run_tells_what_it_has(
 ) -> None:
     run = training.run
 
-    def interrupted(*arguments: object) -> training.Result:
+    def interrupted(*arguments: Any, **keywords: Any) -> training.Result:
         *others, report = arguments
 
         def and_stop(progress: training.Progress) -> None:
-            report(progress)  # type: ignore[operator]
+            report(progress)
             if progress.epoch == 2:
                 raise KeyboardInterrupt
 
-        return run(*others, and_stop)  # type: ignore[arg-type]
+        return run(*others, and_stop, **keywords)
 
     monkeypatch.setattr(training, "run", interrupted)
     assert main(a2c, *TINY.replace("100", "120").split(), "--output", "run") == 130
@@ -286,3 +289,116 @@ def test_a_script_runs_on_as_many_devices_as_asked(tmp_path: Path) -> None:
     again = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert again.returncode == 2
     assert again.stderr == "error: the output folder here exists already; a run is never written over\n"
+
+
+SMALL = (
+    "--num-seeds 2 --total-steps 80 --num-epochs 2 --num-envs 4 --rollout-length 5 --evaluation-episodes 2"
+    " --evaluation-steps 20 --config.hidden-sizes 8"
+)
+
+
+def test_a_sweep_over_shapes_and_numbers_ends_in_a_table_and_pictures(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweep = "--sweep config.learning-rate 1e-3 1e-2 --sweep config.hidden-sizes 8 4,4 --output sweep"
+    assert main(a2c, *SMALL.split(), *sweep.split()) == 0
+    out = capsys.readouterr().out
+    assert "sweep/group-1: done" in out
+    assert "sweep/group-2: done" in out
+    table = (here / "sweep" / "table.txt").read_text()
+    assert table in out
+    lines = table.splitlines()
+    assert lines[0].split()[:2] == ["learning_rate", "hidden_sizes"]
+    assert {tuple(line.split()[:2]) for line in lines[1:]} == {
+        (rate, sizes) for rate in ("0.001", "0.01") for sizes in ("8", "4,4")
+    }
+    for picture in ("sweep/sweep.png", "sweep/group-1/sweep.png"):
+        assert (here / picture).read_bytes().startswith(b"\x89PNG")
+    returns = json.loads((here / "sweep" / "table.json").read_text())
+    assert [len(row["returns"]) for row in returns] == [2, 2, 2, 2]
+
+    # Each group's runs are what they are alone.
+    alone = "--config.learning-rate 1e-2 --config.hidden-sizes 4 4 --output alone"
+    assert main(a2c, *SMALL.split(), *alone.split()) == 0
+    among, own = (training.read_metrics(here / name) for name in ("sweep/group-2", "alone"))
+    np.testing.assert_array_equal(among["episode_return"][2:], own["episode_return"])
+
+    # Gone on with, it has nothing left to do and says the same.
+    assert main(a2c, *SMALL.split(), *sweep.split(), "--resume") == 0
+    again = capsys.readouterr().out
+    assert table in again
+
+
+def test_a_random_sweep_draws_as_often_as_asked(here: Path) -> None:
+    sweep = "--sweep config.learning-rate log-uniform 1e-5 1e-2 --samples 3 --output sweep"
+    assert main(a2c, *SMALL.split(), *sweep.split()) == 0
+    points = json.loads((here / "sweep" / "experiment.json").read_text())["points"]
+    rates = [point["config.learning_rate"] for point in points]
+    assert len(set(rates)) == 3
+    assert all(1e-5 <= rate <= 1e-2 for rate in rates)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("--sweep config.learning-rat 1 2", ["config.learning_rat", "learning_rate"]),
+        ("--sweep config.discount 0.5 2", ["discount must lie in [0, 1], not 2"]),
+        ("--resume", ["to resume takes the folder of the run"]),
+        ("--on-nan perhaps", []),
+        ("--keep 0", ["keep must be a whole number of at least 1, not 0"]),
+        ("--checkpoint-every -1", ["checkpoint_every must be a whole number of at least 0, not -1"]),
+        ("--num-processes 2", ["coordinator, num_processes and process_id go with --distributed"]),
+        ("--shard environments --num-envs 4", ["num_envs must be a multiple of the 8 devices", "not 4"]),
+    ],
+)
+def test_what_is_asked_for_in_vain(
+    arguments: str, words: list[str], here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    try:
+        code = main(a2c, *SMALL.split(), *arguments.split())
+    except SystemExit as exit:  # tyro's own
+        code = exit.code
+    assert code == 2
+    err = capsys.readouterr().err
+    assert all(word in err for word in words), err
+    assert not list(here.iterdir())
+
+
+def test_compiled_programs_are_kept_where_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    updates: dict[str, Any] = {}
+    monkeypatch.setattr(jax.config, "update", updates.__setitem__)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    command_line.use_cache(None)
+    assert updates.pop("jax_compilation_cache_dir") == str(tmp_path / "purejaxrl" / "xla")
+    command_line.use_cache(tmp_path / "mine")
+    assert updates.pop("jax_compilation_cache_dir") == str(tmp_path / "mine")
+    command_line.use_cache(Path("none"))
+    assert not updates
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are sent as POSIX has them")
+def test_a_script_that_a_cluster_ends_goes_on_by_the_same_command(tmp_path: Path) -> None:
+    arguments = (
+        "--num-seeds 2 --total-steps 4000 --num-epochs 200 --num-envs 4 --rollout-length 5 --output run"
+        " --resume --config.hidden-sizes 8 --evaluation-episodes 0"
+    )
+    command = [sys.executable, SCRIPTS / "a2c_cartpole.py", *arguments.split()]
+    first = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    metrics = tmp_path / "run" / "metrics.jsonl"
+    try:
+        while not metrics.exists() or metrics.read_text().count("\n") < 2 * 4:
+            assert first.poll() is None, first.communicate()
+            time.sleep(0.02)
+        first.send_signal(signal.SIGTERM)
+        first.communicate(timeout=60)
+    finally:
+        first.kill()
+    assert first.returncode == 130
+    before = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert before["ended"] == "interrupted"
+    assert before["epochs"] < 200
+    second = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert second.returncode == 0, second.stderr
+    assert f"resumed after epoch {before['epochs']}" in second.stderr
+    assert training.read_metrics(tmp_path / "run")["epoch"].shape == (2, 201)

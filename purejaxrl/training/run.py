@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import signal
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -275,8 +277,16 @@ class Session:
         while not all(leaf.is_ready() for leaf in jax.tree.leaves(outcome[1])):
             self.tell()
             time.sleep(0.02)
-        runners = outcome[0]
-        self.metrics = metrics = jax.device_get(seeds_.first(outcome[1], self.members))
+        with uninterrupted():
+            offences = self.put_on_disk(*outcome)
+        for offence in offences:
+            self.say(str(offence))
+        self.tell()
+        return outcome[0]
+
+    def put_on_disk(self, runners: PyTree, metrics: Metrics) -> list[Offence]:
+        """Writes an epoch's rows and its checkpoint. Returns what went wrong in it."""
+        self.metrics = metrics = jax.device_get(seeds_.first(metrics, self.members))
         epoch = self.epoch + 1
         offences = self.offences(metrics)
         for offence in offences:
@@ -287,26 +297,19 @@ class Session:
             self.checkpoints.wait()
         rows = rows_of(metrics, epoch, self.experiment.num_seeds, self.alive, self.new_episodes)
         self.record.write_metrics(rows)
-        self.epoch = epoch
+        self.epoch, self.new_episodes = epoch, 0
         for tracker in self.trackers:
             tracker.write(epoch, rows)
         if self.keeping.exact_resume:
             self.write_actions(runners, epoch)
-        self.new_episodes = 0
         if self.due(epoch):
             assert self.checkpoints is not None
+            score = mean_return(metrics, self.alive)
             self.digest = self.checkpoints.save(
-                epoch,
-                forget_simulators(runners),
-                self.members,
-                self.description,
-                mean_return(metrics, self.alive),
+                epoch, forget_simulators(runners), self.members, self.description, score
             )
         self.seconds_at_epoch = self.elapsed()
-        for offence in offences:
-            self.say(str(offence))
-        self.tell()
-        return runners
+        return offences
 
     def due(self, epoch: int) -> bool:
         every = self.keeping.checkpoint_every
@@ -409,6 +412,26 @@ class Session:
                 self.checkpoints.close()
         finally:
             self.record.close()
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Puts off Ctrl-C and SIGTERM until the end of a block, so that what it writes is whole."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # where signals are never heard
+        return
+    heard: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, _: heard.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if heard:
+        signal.raise_signal(heard[0])
 
 
 def open_record(output: Path | None, name: str, resume: bool) -> Record:
