@@ -228,14 +228,14 @@ def test_an_interrupted_run_tells_what_it_has(
     run = training.run
 
     def interrupted(*arguments: Any, **keywords: Any) -> training.Result:
-        *others, report = arguments
+        experiment, output, report = arguments
 
         def and_stop(progress: training.Progress) -> None:
             report(progress)
             if progress.epoch == 2:
                 raise KeyboardInterrupt
 
-        return run(*others, and_stop, **keywords)
+        return run(experiment, output, and_stop, **keywords)
 
     monkeypatch.setattr(training, "run", interrupted)
     assert main(a2c, *TINY.replace("100", "120").split(), "--output", "run") == 130

@@ -42,9 +42,9 @@ def measure(task: Task) -> Outcome:
     )
     clock = Clock()
     made = training.programs(experiment)
-    program = made.train.lower(made.keys).compile()
+    program = made.train.lower(made.members).compile()
     clock.compiled()
-    runners, _ = jax.block_until_ready(program(made.keys))
+    runners, _ = jax.block_until_ready(program(made.members))
     outcome = clock.outcome()
 
     runners = seeds.first(runners, task.num_seeds)

@@ -82,6 +82,8 @@ def test_a_spread_run_resumes(tmp_path: Path) -> None:
     training.run(experiment("dqn"), tmp_path / "run", stop)
     resumed = training.run(experiment("dqn"), tmp_path / "run", resume=True)
     assert resumed.digest == whole.digest
+    assert whole.metrics is not None
+    assert resumed.metrics is not None
     assert_same_bits(leaves(resumed.runners, resumed.metrics), leaves(whole.runners, whole.metrics))
     with pytest.raises(InvalidInput, match="shard: 'environments of 8' in the run, 'environments of 4' now"):
         training.run(dataclasses.replace(experiment("dqn"), devices=4), tmp_path / "run", resume=True)

@@ -61,7 +61,7 @@ def test_points_differ_and_seeds_share_their_keys() -> None:
     np.testing.assert_array_equal(among["[0].key"][:2], among["[0].key"][2:])
     assert not np.array_equal(among["[0].key"][0], among["[0].key"][1])
     rates = among["[0].agent.config.learning_rate"]
-    np.testing.assert_array_equal(rates, np.float32([3e-4, 3e-4, 1e-2, 1e-2]))
+    np.testing.assert_array_equal(rates, np.array([3e-4, 3e-4, 1e-2, 1e-2], np.float32))
     (path,) = (
         path
         for path in among
@@ -72,7 +72,7 @@ def test_points_differ_and_seeds_share_their_keys() -> None:
 
 def test_knobs_of_an_environment_are_swept() -> None:
     runners, _ = training.train(CATCH)
-    np.testing.assert_array_equal(runners.environment.environment.noise, np.float32([0, 0, 0.5, 0.5]))
+    np.testing.assert_array_equal(runners.environment.environment.noise, np.array([0, 0, 0.5, 0.5], np.float32))
 
 
 def test_points_of_one_shape_share_a_program() -> None:
