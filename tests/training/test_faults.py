@@ -155,6 +155,7 @@ for free in (0, 8, 24, 60, 100, 140, 180, 220, 260, 300, 400, None):
 """
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_up(compiled_once: Path, tmp_path: Path, whole: Result) -> None:
     """A small disk of its own, filled up so far that a run fails here or there, and freed again."""
     disk = tmp_path / "disk"
@@ -232,6 +233,7 @@ def test_a_disk_that_is_full_for_one_file(
     with monkeypatch.context() as patch:
         if what == "metrics":
             patch.setattr(record.os, "fsync", third(os.fsync))
+            patch.setattr(ocp.CheckpointManager, "close", full)  # what was full first is told
             named = f"{folder / 'metrics.jsonl'} could not be written: No space left on device"
         elif what == "experiment":
             patch.setattr(Path, "write_text", full)
@@ -278,7 +280,7 @@ def empty(path: Path) -> None:
     path.write_bytes(b"")
 
 
-DAMAGES = [flip, truncate, empty, Path.unlink]
+DAMAGES = [flip, *(pytest.param(one, marks=pytest.mark.slow) for one in (truncate, empty, Path.unlink))]
 
 
 def damage_item(folder: Path, epoch: int, item: str) -> None:
@@ -338,6 +340,25 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(
     assert notes(folder)[1] == "resumed after epoch 1"
     assert [path.name for path in (folder / "damaged").iterdir()] == ["2-0"]
     assert {3, 4} <= set(checkpoints(folder))
+
+
+def test_numbers_of_another_checkpoint_are_found_out(folder: Path, whole: Result) -> None:
+    """Every file is whole, and yet it is not the state that was saved."""
+    shutil.rmtree(folder / "checkpoints" / "2" / "rest")
+    shutil.copytree(folder / "checkpoints" / "1" / "rest", folder / "checkpoints" / "2" / "rest")
+    assert_same_run(go("a2c", folder)[0], whole)
+    assert (
+        "checkpoint 2: StorageError: the state of member 0 is not the one that was saved" in notes(folder)[0]
+    )
+
+
+def test_a_description_that_has_changed_is_damage_and_not_another_run(folder: Path, whole: Result) -> None:
+    path = folder / "checkpoints" / "2" / "meta" / "metadata"
+    text = path.read_text()
+    assert text.count('"num_seeds": 3') == 1
+    path.write_text(text.replace('"num_seeds": 3', '"num_seeds": 7'))
+    assert_same_run(go("a2c", folder)[0], whole)
+    assert "checkpoint 2: StorageError: its description is not the one that was saved" in notes(folder)[0]
 
 
 def test_two_damaged_checkpoints(folder: Path, whole: Result) -> None:
