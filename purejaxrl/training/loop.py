@@ -380,7 +380,7 @@ def first_offence(tally: Tally, agent: Any, iterations: Array) -> tuple[Array, A
     counts = jnp.stack([*tally.finite[:2], *(figures[name] for name in figures_in_order(agent.info)), params])
     first = jnp.argmin(counts).astype(jnp.int32)
     finite = counts[first] >= iterations
-    return jnp.where(finite, -1, counts[first]), jnp.where(finite, -1, first)
+    return jnp.where(finite, -1, jnp.maximum(counts[first], 0)), jnp.where(finite, -1, first)
 
 
 def count_episodes(tally: Tally, timestep: TimeStep) -> Tally:

@@ -20,6 +20,7 @@ import json
 import math
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -342,12 +343,14 @@ def lock(folder: Path) -> Any:
     if fcntl is None:
         return None
     file = (folder / ".lock").open("a")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        raise InvalidInput(f"{folder} is in use: another process is running it") from None
-    return file
+    for _ in range(10):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return file
+        except BlockingIOError:  # for a moment, perhaps, by a process that only looks (in_use)
+            time.sleep(0.05)
+    file.close()
+    raise InvalidInput(f"{folder} is in use: another process is running it")
 
 
 def in_use(folder: Path) -> bool:
