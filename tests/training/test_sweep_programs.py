@@ -72,7 +72,8 @@ def test_points_differ_and_seeds_share_their_keys() -> None:
 
 def test_knobs_of_an_environment_are_swept() -> None:
     runners, _ = training.train(CATCH)
-    np.testing.assert_array_equal(runners.environment.environment.noise, np.array([0, 0, 0.5, 0.5], np.float32))
+    noise = runners.environment.environment.noise
+    np.testing.assert_array_equal(noise, np.array([0, 0, 0.5, 0.5], np.float32))
 
 
 def test_points_of_one_shape_share_a_program() -> None:
