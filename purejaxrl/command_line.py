@@ -22,13 +22,23 @@ from rich.console import Console
 
 from purejaxrl import environments, presets
 from purejaxrl.console import run_with_progress, summary, sweep_summary, title_of
-from purejaxrl.training import Experiment, Keeping, Settings, StorageError, read_metrics, split, sweeps
+from purejaxrl.training import (
+    Experiment,
+    Keeping,
+    Settings,
+    StorageError,
+    processes,
+    read_metrics,
+    split,
+    sweeps,
+)
 from purejaxrl.training.experiment import parse_options
 from purejaxrl.training.record import make_folder
 from purejaxrl.training.seeds import Seeds
 from purejaxrl.types import InvalidInput
 
 C = TypeVar("C")
+EXIT = {"done": 0, "stopped": 3, "interrupted": 130}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,7 +118,7 @@ def main(
 
     Returns:
         0; 2 where something given cannot work and 1 where the running program failed, each after one
-        line that says what; 130 after Ctrl-C.
+        line that says what; 130 after Ctrl-C or SIGTERM; 3 where a seed went wrong and on_nan stops.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     console = Console(stderr=True, soft_wrap=True)
@@ -134,50 +144,59 @@ def main(
             devices=None if given.devices == "all" or given.distributed else given.devices,
         )
         with stopped_by_signals():
-            interrupted = run_groups(split(experiment), experiment.name, given, console)
+            ended = run_groups(split(experiment), experiment.name, given)
     except InvalidInput as error:
         console.print(f"error: {error}", markup=False, highlight=False)
         return 2
     except (jax.errors.JaxRuntimeError, StorageError) as error:  # a simulator failed, memory or disk is full
         console.print(f"error: {str(error).partition(chr(10))[0]}", markup=False, highlight=False)
         return 1
-    return 130 if interrupted else 0
+    except KeyboardInterrupt:  # before the run had begun, or after it had ended
+        return EXIT["interrupted"]
+    return EXIT[ended]
 
 
-def run_groups(
-    experiments: Sequence[Experiment[Any]], name: str, given: Arguments[Any], console: Console
-) -> bool:
+def run_groups(experiments: Sequence[Experiment[Any]], name: str, given: Arguments[Any]) -> str:
     """Runs one program, or those of a sweep over shapes, and says what came of it.
 
-    Returns whether it was interrupted.
+    Returns how that ended, a key of :data:`EXIT`. Of several processes the first speaks for all.
     """
-    out = Console(soft_wrap=True, quiet=jax.process_index() > 0)
-    console.quiet = jax.process_index() > 0
+    first = jax.process_index() == 0
+    out = Console(soft_wrap=True)
+    progress = Console(stderr=True, soft_wrap=True, quiet=not first)
     if len(experiments) == 1:
         (experiment,) = experiments
-        result = run_with_progress(experiment, given.output, console, given.keeping, given.resume)
-        out.print(summary(experiment, result), markup=False, highlight=False)
-        return result.interrupted
+        result = run_with_progress(experiment, given.output, progress, given.keeping, given.resume)
+        if first:
+            out.print(summary(experiment, result), markup=False, highlight=False)
+        return result.ended
+    if given.output is None and jax.process_count() > 1:
+        raise InvalidInput("several processes share one folder that all of them see: give it as output")
     folder = given.output
     if folder is None or not (given.resume and folder.is_dir()):
-        folder = make_folder(given.output, f"{name}-sweep")
+        folder = processes.by_first(lambda: make_folder(given.output, f"{name}-sweep")) or given.output
+    assert folder is not None
+    ended = "done"
     for number, experiment in enumerate(experiments, start=1):
         result = run_with_progress(
             experiment,
             folder / f"group-{number}",
-            console,
+            progress,
             given.keeping,
             given.resume,
             prefix=f"group {number} of {len(experiments)}: ",
         )
-        out.print(summary(experiment, result), markup=False, highlight=False)
-        if result.interrupted:
-            return True
-    curves = [read_metrics(folder / f"group-{number + 1}") for number in range(len(experiments))]
-    points = tuple(point for experiment in experiments for point in experiment.points)
-    table = sweep_summary(points, curves, folder, title_of(experiments[0]))
-    out.print(f"{folder}: done\n{table}", markup=False, highlight=False)
-    return False
+        if first:
+            out.print(summary(experiment, result), markup=False, highlight=False)
+        if result.ended == "interrupted":
+            return result.ended
+        ended = result.ended if result.ended != "done" else ended
+    if first:
+        curves = [read_metrics(folder / f"group-{number + 1}") for number in range(len(experiments))]
+        points = tuple(point for experiment in experiments for point in experiment.points)
+        table = sweep_summary(points, curves, folder, title_of(experiments[0]))
+        out.print(f"{folder}: {ended}\n{table}", markup=False, highlight=False)
+    return ended
 
 
 @contextlib.contextmanager

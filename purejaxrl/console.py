@@ -65,14 +65,17 @@ def run_with_progress(
 
 def summary(experiment: Experiment[Any], result: training.Result) -> str:
     """What a run came to, in a few lines, with its pictures drawn."""
-    lines = [f"{result.folder}: {'interrupted' if result.interrupted else 'done'}"]
+    lines = [f"{result.folder}: {result.ended}"]
     if result.environment_steps:
         curves = training.read_metrics(result.folder)
-        if len(experiment.points) > 1:
-            lines.append(sweep_summary(experiment.points, [curves], result.folder, title_of(experiment)))
-        else:
-            analysis.plot_learning_curve(curves, result.folder / "curve.png", title_of(experiment))
-            lines += returns(curves)
+        try:
+            if len(experiment.points) > 1:
+                lines.append(sweep_summary(experiment.points, [curves], result.folder, title_of(experiment)))
+            else:
+                lines += returns(curves)
+                analysis.plot_learning_curve(curves, result.folder / "curve.png", title_of(experiment))
+        except OSError as error:  # the run is safe, and can be drawn when there is room
+            lines.append(f"  not drawn: {error}")
     if not result.alive.all():
         dead = len(result.alive) - result.alive.sum()
         lines.append(f"  NaN or infinite: {dead} of {len(result.alive)} seeds; see events.jsonl")

@@ -57,7 +57,9 @@ class Show:
             out.print(part)
         out.print()
         picture = run.folder / "curve.png"
-        if run.description and run.kind and len(run.points) == 1 and not picture.exists():
+        metrics = run.folder / "metrics.jsonl"
+        old = not picture.exists() or picture.stat().st_mtime < metrics.stat().st_mtime
+        if run.description and run.kind and len(run.points) == 1 and old:
             try:
                 analysis.plot_learning_curve(run.curves, picture, title(run))
             except OSError as error:
@@ -162,10 +164,11 @@ class Resume:
         if not run.description:
             raise InvalidInput(f"{folder}: {'; '.join(run.problems) or 'experiment.json: there is none'}")
         experiment = experiment_from(run.description)
-        command_line.use_devices(self.devices, self.threads, experiment.num_members)
+        asked = self.devices if experiment.devices is None else experiment.devices
+        command_line.use_devices(asked, self.threads, experiment.num_members)
         command_line.use_cache(None)
         settings = longer(experiment, self.total_steps, self.num_epochs)
-        devices = None if self.devices == "all" else self.devices
+        devices = None if asked == "all" else asked
         experiment = dataclasses.replace(experiment, settings=settings, devices=devices)
         exact = self.keeping.exact_resume or (folder / "actions").is_dir()
         keeping = dataclasses.replace(self.keeping, exact_resume=exact)
@@ -173,7 +176,7 @@ class Resume:
         with command_line.stopped_by_signals():
             result = console.run_with_progress(experiment, folder, progress, keeping, resume=True)
         out.print(console.summary(experiment, result))
-        return 130 if result.interrupted else 0
+        return command_line.EXIT[result.ended]
 
 
 Command = (
@@ -239,8 +242,8 @@ def plain_console() -> Console:
 
 def longer(experiment: training.Experiment[Any], total_steps: int | None, num_epochs: int | None) -> Any:
     """The settings of a run that is to have more steps or epochs; of two that go together one will do."""
-    settings = experiment.settings
-    warmup_steps = experiment.agent.memory(experiment.config).warmup_steps
+    loop = experiment.loop()  # of the first point, which may have a warm-up of its own
+    settings, warmup_steps = loop.settings, loop.memory.warmup_steps
     epoch = settings.iterations_per_epoch(warmup_steps) * settings.rollout_size
     warmup = settings.warmup_iterations(warmup_steps) * settings.rollout_size
     if total_steps is None and num_epochs is not None:

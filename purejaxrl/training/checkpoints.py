@@ -179,6 +179,13 @@ class Checkpoints:
             raise StorageError(f"no checkpoint of {self.folder} can be read: {'; '.join(damaged.values())}")
         return None
 
+    def description(self) -> dict[str, Any] | None:
+        """Of what run the checkpoints are, by the latest that says so."""
+        for epoch in reversed(self.epochs):
+            with contextlib.suppress(Exception):  # a damaged one; see restore
+                return self.read_meta(epoch)["run"]
+        return None
+
     def read_meta(self, epoch: int) -> dict[str, Any]:
         """What a checkpoint says of itself.
 
@@ -187,10 +194,7 @@ class Checkpoints:
         """
         args = self._ocp.args
         read: Any = self._manager.restore(epoch, args=args.Composite(meta=args.JsonRestore()))
-        meta = dict(read.meta)
-        if meta.pop("check", None) != _digest_json(meta):
-            raise StorageError("its description is not the one that was saved")
-        return meta
+        return checked(read.meta)
 
     def _read(
         self, epoch: int, meta: dict[str, Any], shapes: PyTree, shardings: PyTree, num_members: int
@@ -263,6 +267,14 @@ class Checkpoints:
             yield
         except Exception as error:  # orbax, tensorstore and the operating system each have their own
             raise StorageError(f"{what}: {_first_line(error)}") from error
+
+
+def checked(meta: dict[str, Any]) -> dict[str, Any]:
+    """What a checkpoint says of itself, or StorageError where that is not what was written."""
+    meta = dict(meta)
+    if meta.pop("check", None) != _digest_json(meta):
+        raise StorageError("its description is not the one that was saved")
+    return meta
 
 
 def forget_simulators(runners: PyTree) -> PyTree:

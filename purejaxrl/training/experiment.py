@@ -182,8 +182,7 @@ def programs(experiment: Experiment[Any], recording: bool = False) -> Programs:
         devices = min(jax.local_device_count(), experiment.num_members)
     mesh = seeds_.mesh(devices)
     if over_environments:
-        state, _ = jax.eval_shape(loop.environment.reset, jax.random.key(0))
-        spread.check(state, loop.settings.num_envs, mesh)
+        spread.check(loop.environment, mesh)
         loop = dataclasses.replace(loop, mesh=mesh if mesh.size > 1 else None)
     mode = seeds_.resolve(experiment.seeds)
     # With map each seed has simulators of its own, and each device evaluates a seed at a time.

@@ -175,9 +175,10 @@ def _read_agents(folder: Path, epoch: int, shapes: PyTree, num_members: int) -> 
     path = folder.absolute() / checkpoints_.FOLDER / str(epoch)
     try:
         meta = json.loads((path / "meta" / "metadata").read_text())
+        meta = checkpoints_.checked(meta)
         saved = {name: kind for name, kind in meta["leaves"].items() if name.startswith("agent")}
-        rows, digests = meta["rows"], meta.get("agent_digests")
-    except (OSError, ValueError, KeyError, AttributeError) as error:
+        rows, digests = meta["rows"], meta["agent_digests"]
+    except (OSError, ValueError, KeyError, AttributeError, TypeError, StorageError) as error:
         raise StorageError(f"checkpoint {epoch} of {folder} cannot be read: {error}") from error
     stored = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((rows, *leaf.shape), leaf.dtype), shapes)
     expected = checkpoints_.describe_leaves(checkpoints_.name_leaves(acting(stored, None, None)))
@@ -206,7 +207,7 @@ def _read_agents(folder: Path, epoch: int, shapes: PyTree, num_members: int) -> 
     ]
     agents = jax.tree.unflatten(structure, leaves)
     named = checkpoints_.name_leaves(acting(agents, None, None))["agent"]
-    if digests is not None and checkpoints_.digest_members(named, num_members) != digests:
+    if checkpoints_.digest_members(named, num_members) != digests:
         raise StorageError(f"checkpoint {epoch} of {folder} is damaged: its agents are not those saved")
     return seeds_.first(agents, num_members)
 

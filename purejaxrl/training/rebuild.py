@@ -21,7 +21,8 @@ FACE = ("Config", "init", "memory", "act", "greedy", "update")
 def experiment_from(description: dict[str, Any]) -> Experiment[Any]:
     """The experiment that an ``experiment.json`` describes.
 
-    It has the mode that ``seeds`` came to where the run was made, and all devices of this machine.
+    It has the mode that ``seeds`` came to where the run was made, and all devices of this machine, or
+    as many as its environments were shared among.
 
     Args:
         description: as :func:`purejaxrl.training.record.describe` gives it, read from JSON; what else
@@ -33,6 +34,7 @@ def experiment_from(description: dict[str, Any]) -> Experiment[Any]:
     """
     try:
         agent = agent_named(description["agent"])
+        shard, _, devices = _text(description["shard"], "shard").partition(" of ")
         return Experiment(
             agent=agent,
             config=from_fields(agent.Config, description["config"], "config"),
@@ -43,10 +45,14 @@ def experiment_from(description: dict[str, Any]) -> Experiment[Any]:
             num_seeds=description["num_seeds"],
             seed=description["seed"],
             seeds=description["seeds"],
+            shard=shard,  # type: ignore[arg-type]  # programs() looks at it
+            devices=int(devices) if devices else None,
         )
     except KeyError as error:
         raise InvalidInput(f"the record of the experiment lacks {error}") from error
-    except (AttributeError, TypeError) as error:
+    except (AttributeError, TypeError, ValueError) as error:
+        if isinstance(error, InvalidInput):
+            raise
         raise InvalidInput(f"the record of the experiment is damaged: {error}") from error
 
 

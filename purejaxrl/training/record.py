@@ -74,12 +74,17 @@ class Record:
         """Opens the folder of a run that has begun.
 
         Raises:
-            InvalidInput: another process is at it, or it cannot be written to.
+            InvalidInput: another process is at it, it cannot be written to, or what is in it is no run.
         """
         with _named(folder):
+            names = {path.name for path in folder.iterdir()}
+            if names and not names & {".lock", "metrics.jsonl", "experiment.json"}:
+                raise InvalidInput(f"{folder} holds no run to resume, and is not empty")
             return cls(folder)
 
-    def write_experiment(self, description: dict[str, Any], programs: Programs) -> None:
+    def write_experiment(
+        self, description: dict[str, Any], programs: Programs, session: dict[str, Any]
+    ) -> None:
         """Writes what it takes to repeat the run."""
         keys = jax.random.key_data(seeds.keys(description["seed"], description["num_seeds"]))
         devices = [device.device_kind for device in programs.mesh.devices.flat]
@@ -89,7 +94,7 @@ class Record:
             | {
                 "keys": np.asarray(keys).tolist(),
                 "devices": devices,
-                "session": provenance.session(),
+                "session": session,
             },
         )
 
@@ -149,6 +154,7 @@ class Record:
 
         Raises:
             InvalidInput: they were not recorded from the beginning.
+            StorageError: a file of them is damaged.
         """
         parts = []
         for number in range(epoch + 1):
@@ -159,8 +165,11 @@ class Record:
                     " an exact resumption takes a run that was begun with it (--exact-resume), and every"
                     " resumption since; without it the run goes on with new episodes"
                 )
-            with np.load(path) as file:
-                parts.append(pools.Record(file["seeds"], file["actions"]))
+            try:
+                with np.load(path) as file:
+                    parts.append(pools.Record(file["seeds"], file["actions"]))
+            except Exception as error:  # whatever a damaged file makes its reader say
+                raise StorageError(f"{path} cannot be read: {type(error).__name__}: {error}") from error
         return parts
 
     def forget_actions(self) -> None:
@@ -193,7 +202,10 @@ class Record:
         # Written beside and moved into place, so that a reader finds the whole file or none.
         partial = self.folder / f".{name}.partial"
         try:
-            partial.write_text(text)
+            with partial.open("w") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
             partial.replace(self.folder / name)
         finally:
             partial.unlink(missing_ok=True)
@@ -367,12 +379,14 @@ def in_use(folder: Path) -> bool:
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
     """The whole lines of a file of JSON objects; a last one that was half written is left out."""
-    text = path.read_text() if path.exists() else ""
+    text = path.read_text(errors="replace") if path.exists() else ""
     rows = []
     for line in text.splitlines(keepends=True):
         if line.endswith("\n"):
             with contextlib.suppress(json.JSONDecodeError):
-                rows.append(json.loads(line))
+                row = json.loads(line)
+                if isinstance(row, dict):
+                    rows.append(row)
     return rows
 
 

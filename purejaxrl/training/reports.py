@@ -10,7 +10,10 @@ from typing import Literal
 import numpy as np
 
 from purejaxrl import checks
+from purejaxrl.training import trackers
 from purejaxrl.types import Metrics, PyTree
+
+Ended = Literal["done", "interrupted", "stopped"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +43,8 @@ class Keeping:
         checks.whole(self, 0, "checkpoint_every")
         checks.whole(self, 1, "keep")
         checks.one_of(self, "on_nan", ("continue", "stop"))
+        for name in self.track:
+            trackers.check(name)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +65,7 @@ class Offence:
 class Progress:
     """How far a run is."""
 
-    stage: str  # "compile", "resume", "warm-up" or "train"
+    stage: str  # "compile", "resume", "replay 12%", "warm-up" or "train"
     epoch: int  # epochs done
     num_epochs: int
     environment_steps: int  # of all members, so far
@@ -78,15 +83,20 @@ class Result:
     """What came of a run."""
 
     folder: Path
-    runners: PyTree  # of every member at the end; None where the run ended early
+    runners: PyTree  # of every member at the end; None where it was interrupted, or had ended unsaved
     metrics: Metrics | None  # [members], of the last epoch; all of them are in the folder
     compile_seconds: float
     run_seconds: float
     environment_steps: int  # of all members, those of earlier sessions included
     session_steps: int  # of all members, of this session
-    interrupted: bool  # by Ctrl-C, or by on_nan
+    ended: Ended  # interrupted by Ctrl-C or a signal, stopped by on_nan
     alive: np.ndarray  # [members], whose numbers are finite
     digest: str | None  # of the final state, as its checkpoint has it
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether it ended before its last epoch."""
+        return self.ended != "done"
 
     @property
     def steps_per_second(self) -> float:

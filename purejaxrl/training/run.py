@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import signal
-import threading
+import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.experimental import multihost_utils
 
 from purejaxrl import environments
 from purejaxrl.environments import host, pools
-from purejaxrl.training import provenance, trackers
+from purejaxrl.training import processes, provenance, trackers
 from purejaxrl.training import seeds as seeds_
 from purejaxrl.training.checkpoints import Checkpoints, forget_simulators
 from purejaxrl.training.experiment import Experiment, Programs, programs
@@ -32,7 +30,7 @@ from purejaxrl.training.record import (
     read_metrics,
     rows_of,
 )
-from purejaxrl.training.reports import Keeping, Offence, Progress, Result, mean_return
+from purejaxrl.training.reports import Ended, Keeping, Offence, Progress, Result, mean_return
 from purejaxrl.types import InvalidInput, Metrics, PyTree
 
 
@@ -92,9 +90,16 @@ class Session:
             raise InvalidInput("several processes share one folder that all of them see: give it as output")
         self.experiment, self.keeping, self.report = experiment, keeping, report
         self.made = made = programs(experiment, recording=keeping.exact_resume)
+        self.provenance = provenance.session()  # before there is a folder that no commit knows
         self.num_epochs, self.members = made.loop.settings.num_epochs, experiment.num_members
         self.resumable = environments.resumable(made.loop.environment)
+        if keeping.exact_resume and self.resumable == "by replay" and jax.process_count() > 1:
+            raise InvalidInput(
+                f"what the simulators of {experiment.environment} are told can be recorded by one process"
+                f" alone, not by {jax.process_count()}: leave exact_resume out"
+            )
         self.names = quantities(jax.eval_shape(made.begin, made.members)[0].agent)
+        made_now = output is None or not output.is_dir()
         self.record = open_record(output, experiment.name, resume)
         self.checkpoints: Checkpoints | None = None
         self.trackers: list[trackers.Tracker] = []
@@ -108,32 +113,36 @@ class Session:
         self.compile_seconds = self.seconds_at_epoch = 0.0
         self.digest: str | None = None
         self.message: str | None = None
+        self.lost: list[str] = []  # trackers that failed, in words
+        self.begun_before = False
         try:
             self.open(resume)
-        except BaseException:
+        except BaseException as error:
             with contextlib.suppress(Exception):
                 self.close()
+            if made_now and isinstance(error, InvalidInput) and self.record.writes:
+                shutil.rmtree(self.record.folder, ignore_errors=True)  # nothing was run in it
             raise
 
     def open(self, resume: bool) -> None:
         record, keeping = self.record, self.keeping
         self.description = describe(self.experiment, self.made)
         recorded = read_json(record.folder / "experiment.json") if resume else None
-        if jax.process_count() > 1:  # none writes it before all have looked
-            multihost_utils.sync_global_devices("the run's experiment has been read")
+        if keeping.checkpoint_every or resume:
+            self.checkpoints = Checkpoints(record.folder, keeping.keep)
+            if recorded is None and self.checkpoints.epochs:  # its record is lost, but for what these say
+                recorded = self.checkpoints.description()
         if recorded is not None:
             self.check_same(recorded)
-        if keeping.checkpoint_every or recorded is not None:
-            self.checkpoints = Checkpoints(record.folder, keeping.keep)
-        if recorded is not None and self.resumable == "never":
-            raise InvalidInput(
-                f"{self.experiment.environment} with backend=ffi cannot be resumed; backend=callback can"
-            )
-        if jax.process_index() == 0:
+        self.begun_before = recorded is not None
+
+        def write() -> None:
             for name in keeping.track:
                 self.trackers.append(trackers.open_tracker(name, record.folder, self.description))
-        if recorded is None:
-            record.write_experiment(self.description, self.made)
+            if not (record.folder / "experiment.json").exists():
+                record.write_experiment(self.description, self.made, self.provenance)
+
+        processes.by_first(write)
 
     def check_same(self, recorded: dict[str, Any]) -> None:
         check_same(self.record.folder, recorded, self.description, self.keeping.accept_versions)
@@ -158,14 +167,12 @@ class Session:
         return {name for point in self.experiment.points for name, _ in point}
 
     def run(self) -> Result:
-        ended = "done"
+        ended: Ended = "done"
         runners = None
         try:
             self.tell()
-            self.record.log(
-                "start", session=provenance.session(), devices=[str(d) for d in self.made.mesh.devices.flat]
-            )
-            start = time.perf_counter()
+            devices = [str(device) for device in self.made.mesh.devices.flat]
+            self.record.log("start", session=self.provenance, devices=devices)
             shapes, shardings = self.made.runners()
             arguments = jax.tree.map(
                 lambda leaf, place: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place),
@@ -173,8 +180,9 @@ class Session:
                 shardings,
             )
             runners = self.restore(shapes, shardings)
+            start = time.perf_counter()
             begin = epoch = None
-            if runners is None:
+            if self.epoch < 0:
                 begin = self.made.begin.lower(self.made.members).compile()
             if self.epoch < self.num_epochs:
                 epoch = self.made.epoch.lower(arguments, jnp.int32(0)).compile()
@@ -185,16 +193,20 @@ class Session:
                 runners = self.finish(begin(self.made.members))
             self.stage = "train"
             self.tell()
-            while epoch is not None and self.epoch < self.num_epochs and not self.stopped():
-                runners = self.finish(epoch(runners, jnp.int32(self.epoch)))
+            # Of several processes none may stop while others go on: they agree after each epoch.
+            with processes.heard() if jax.process_count() > 1 else contextlib.nullcontext([]) as signals:
+                while epoch is not None and self.epoch < self.num_epochs and not self.stopped():
+                    runners = self.finish(epoch(runners, jnp.int32(self.epoch)))
+                    if processes.any_of(bool(signals)):
+                        raise KeyboardInterrupt
             if self.stopped():
                 ended = "stopped"
             if self.checkpoints is not None:
                 self.checkpoints.wait()
         except KeyboardInterrupt:
             ended = "interrupted"
-        except StorageError as error:
-            self.record.log("failed", reason=str(error))
+        except Exception as error:
+            self.record.log("failed", reason=f"{type(error).__name__}: {error}")
             raise
         return self.end(ended, runners)
 
@@ -210,8 +222,8 @@ class Session:
             lambda recorded: check_same(folder, recorded, self.description, self.keeping.accept_versions),
         )
         if restored is None:
-            self.begin_anew()
-            self.record.write_settings(self.description["settings"])
+            if not self.ended_without():
+                self.begin_anew()
             return None
         self.stage = "resume"
         if restored.epoch > self.num_epochs:
@@ -219,23 +231,54 @@ class Session:
                 f"{folder} has done {restored.epoch} epochs already, more than num_epochs = {self.num_epochs}"
             )
         simulators = self.resumable != "exactly" and restored.epoch < self.num_epochs
+        if simulators and self.resumable == "never":
+            raise InvalidInput(
+                f"{self.experiment.environment} with backend=ffi cannot be resumed; backend=callback can"
+            )
+        curves = self.curves_until(restored.epoch)
         actions = None  # read before anything is changed, lest there be none
         if simulators and self.keeping.exact_resume:
             actions = self.record.read_actions(restored.epoch)
         for reason in restored.damaged:
             self.say(f"damaged, moved to damaged/ and passed over: {reason}")
-        if restored.epoch < self.num_epochs:
-            self.record.remove_summary()
-        self.record.cut_metrics(restored.epoch)
-        self.record.write_settings(self.description["settings"])
+
+        def write() -> None:
+            if restored.epoch < self.num_epochs:
+                self.record.remove_summary()
+            self.record.cut_metrics(restored.epoch)
+            self.record.write_settings(self.description["settings"])
+
+        processes.by_first(write)
         self.epoch = self.first_epoch = restored.epoch
         self.digest = restored.digest
-        curves = read_metrics(folder)
-        if curves["alive"].shape != (self.members, restored.epoch + 1) or np.isnan(curves["epoch"]).any():
-            raise StorageError(f"{folder / 'metrics.jsonl'} lacks rows of epochs up to {restored.epoch}")
         self.alive = curves["alive"][:, -1] == 1
         self.say(f"resumed after epoch {restored.epoch}")
         return self.restore_simulators(restored.runners, actions) if simulators else restored.runners
+
+    def curves_until(self, epoch: int) -> dict[str, np.ndarray]:
+        """The metrics of all epochs up to one, ``[members, 1 + epoch]``.
+
+        Raises:
+            StorageError: some are missing.
+        """
+        path = self.record.folder / "metrics.jsonl"
+        try:
+            curves = read_metrics(self.record.folder)
+        except InvalidInput as error:  # there are none
+            raise StorageError(str(error)) from error
+        curves = {name: values[:, : epoch + 1] for name, values in curves.items()}
+        if curves["alive"].shape != (self.members, epoch + 1) or np.isnan(curves["epoch"]).any():
+            raise StorageError(f"{path} lacks rows of epochs up to {epoch}")
+        return curves
+
+    def ended_without(self) -> bool:
+        """Whether the run has ended and wrote no checkpoint, so that there is nothing left to do."""
+        summary = read_json(self.record.folder / "summary.json") or {}
+        if summary.get("ended") != "done" or summary.get("epochs") != self.num_epochs:
+            return False
+        self.alive = self.curves_until(self.num_epochs)["alive"][:, -1] == 1
+        self.epoch = self.first_epoch = self.num_epochs
+        return True
 
     def begin_anew(self) -> None:
         """Of a run that was ended before its first checkpoint nothing is left to go on with."""
@@ -247,9 +290,14 @@ class Session:
                     " it was run without any (checkpoint_every = 0), or they are gone"
                 )
             self.say("ended before its first checkpoint, and begun again")
-        self.record.remove_summary()
-        self.record.cut_metrics(None)
-        self.record.forget_actions()
+
+        def write() -> None:
+            self.record.remove_summary()
+            self.record.cut_metrics(None)
+            self.record.forget_actions()
+            self.record.write_settings(self.description["settings"])
+
+        processes.by_first(write)
 
     def restore_simulators(self, runners: PyTree, records: list[pools.Record] | None) -> PyTree:
         """Runners with simulators on the host: as they were, or with new episodes."""
@@ -277,10 +325,11 @@ class Session:
         while not all(leaf.is_ready() for leaf in jax.tree.leaves(outcome[1])):
             self.tell()
             time.sleep(0.02)
-        with uninterrupted():
+        with processes.uninterrupted():
             offences = self.put_on_disk(*outcome)
-        for offence in offences:
-            self.say(str(offence))
+        for message in [*map(str, offences), *self.lost]:
+            self.say(message, logged=True)
+        self.lost = []
         self.tell()
         return outcome[0]
 
@@ -296,12 +345,13 @@ class Session:
             # ever lost.
             self.checkpoints.wait()
         rows = rows_of(metrics, epoch, self.experiment.num_seeds, self.alive, self.new_episodes)
-        self.record.write_metrics(rows)
-        self.epoch, self.new_episodes = epoch, 0
-        for tracker in self.trackers:
-            tracker.write(epoch, rows)
+        processes.by_first(lambda: self.record.write_metrics(rows))
+        self.epoch, self.new_episodes, self.digest = epoch, 0, None
+        for offence in offences:
+            self.record.log("note", epoch=epoch, message=str(offence))
         if self.keeping.exact_resume:
             self.write_actions(runners, epoch)
+        self.track(epoch, rows)
         if self.due(epoch):
             assert self.checkpoints is not None
             score = mean_return(metrics, self.alive)
@@ -310,6 +360,17 @@ class Session:
             )
         self.seconds_at_epoch = self.elapsed()
         return offences
+
+    def track(self, epoch: int, rows: list[dict[str, Any]]) -> None:
+        """Hands the rows to the trackers. One that fails is given up: the run matters more."""
+        for tracker in list(self.trackers):
+            try:
+                tracker.write(epoch, rows)
+            except Exception as error:
+                self.trackers.remove(tracker)
+                message = f"{type(tracker).__name__} is written no more: {type(error).__name__}: {error}"
+                self.record.log("note", epoch=epoch, message=message)
+                self.lost.append(message)
 
     def due(self, epoch: int) -> bool:
         every = self.keeping.checkpoint_every
@@ -334,9 +395,10 @@ class Session:
     def stopped(self) -> bool:
         return self.keeping.on_nan == "stop" and not self.alive.all()
 
-    def say(self, message: str) -> None:
-        """Tells something once, and logs it."""
-        self.record.log("note", epoch=max(self.epoch, 0), message=message)
+    def say(self, message: str, logged: bool = False) -> None:
+        """Tells something once, and logs it unless that has been done."""
+        if not logged:
+            self.record.log("note", epoch=max(self.epoch, 0), message=message)
         self.message = message
         self.tell()
         self.message = None
@@ -369,24 +431,28 @@ class Session:
     def elapsed(self) -> float:
         return time.perf_counter() - self.begun if self.begun is not None else 0.0
 
-    def end(self, ended: str, runners: PyTree | None) -> Result:
+    def end(self, ended: Ended, runners: PyTree | None) -> Result:
         run_seconds = self.elapsed()
         if self.checkpoints is not None:
             self.checkpoints.wait()
+        whole = ended != "interrupted" and runners is not None
         result = Result(
             folder=self.record.folder,
-            runners=None if ended == "interrupted" else seeds_.first(runners, self.members),
+            runners=seeds_.first(runners, self.members) if whole else None,
             metrics=self.metrics,
             compile_seconds=self.compile_seconds,
             run_seconds=run_seconds,
             environment_steps=self.steps(self.epoch),
             session_steps=self.steps(self.epoch) - self.steps(self.first_epoch),
-            interrupted=ended != "done",
+            ended=ended,
             alive=self.alive,
             digest=self.digest,
         )
-        if self.first_epoch >= self.num_epochs:  # it had ended before
-            return result
+        old = read_json(self.record.folder / "summary.json")
+        if self.first_epoch >= self.num_epochs and old is not None and old.get("ended") == "done":
+            return result  # it had ended before
+        if self.epoch < 0 and self.begun_before:
+            return result  # and what is written of it is still so
         self.record.write_summary(
             {
                 "ended": ended,
@@ -405,52 +471,28 @@ class Session:
 
     def close(self) -> None:
         """Lets go of the folder, of the threads that write to it, and of the trackers."""
-        try:
-            for tracker in self.trackers:
-                tracker.close()
+        with contextlib.ExitStack() as stack:
+            stack.callback(self.record.close)
             if self.checkpoints is not None:
-                self.checkpoints.close()
-        finally:
-            self.record.close()
-
-
-@contextlib.contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Puts off Ctrl-C and SIGTERM until the end of a block, so that what it writes is whole."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # where signals are never heard
-        return
-    heard: list[int] = []
-    before = {
-        number: signal.signal(number, lambda number, _: heard.append(number))
-        for number in (signal.SIGINT, signal.SIGTERM)
-    }
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    if heard:
-        signal.raise_signal(heard[0])
+                stack.callback(self.checkpoints.close)
+            for tracker in self.trackers:
+                with contextlib.suppress(Exception):
+                    tracker.close()
 
 
 def open_record(output: Path | None, name: str, resume: bool) -> Record:
     """The folder of a run, made by the first process, and gone on with if that is asked for."""
-    if jax.process_count() > 1:
+
+    def make() -> Record:
+        if resume and output is not None and output.is_dir():
+            return Record.reopen(output)
+        return Record.create(output, name)
+
+    record = processes.by_first(make)
+    if record is None:
         assert output is not None
-        if jax.process_index() == 0:
-            record = _open_record(output, name, resume)
-            multihost_utils.sync_global_devices("the run's folder is there")
-            return record
-        multihost_utils.sync_global_devices("the run's folder is there")
         return Record(output, writes=False)
-    return _open_record(output, name, resume)
-
-
-def _open_record(output: Path | None, name: str, resume: bool) -> Record:
-    if resume and output is not None and output.is_dir():
-        return Record.reopen(output)
-    return Record.create(output, name)
+    return record
 
 
 def replay(

@@ -15,7 +15,7 @@ from typing import Any
 import jax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from purejaxrl.environments.host import holds_pool
+from purejaxrl.environments import VectorEnvironment, resumable
 from purejaxrl.memory import Memory
 from purejaxrl.types import InvalidInput, PyTree
 
@@ -27,13 +27,14 @@ def sharding(mesh: Mesh, axis: int | None) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec(*[None] * axis, *mesh.axis_names))
 
 
-def check(environment_state: PyTree, num_envs: int, mesh: Mesh) -> None:
+def check(environment: VectorEnvironment[Any], mesh: Mesh) -> None:
     """Raises InvalidInput where environments cannot be spread over a mesh."""
-    if num_envs % mesh.size:
+    if environment.num_envs % mesh.size:
         raise InvalidInput(
-            f"num_envs must be a multiple of the {mesh.size} devices to be spread over them, not {num_envs}"
+            f"num_envs must be a multiple of the {mesh.size} devices to be spread over them, not"
+            f" {environment.num_envs}"
         )
-    if holds_pool(environment_state):
+    if resumable(environment) != "exactly":  # not arrays alone
         raise InvalidInput(
             "only environments written in JAX can be spread over devices: simulators of EnvPool and"
             " gymnasium are stepped by the host"

@@ -5,12 +5,12 @@ Both come with ``pip install purejaxrl[tracking]``, and neither is imported befo
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import math
 import os
 import secrets
 import time
-import typing
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -57,15 +57,26 @@ def open_tracker(name: Name, folder: Path, description: dict[str, Any]) -> Track
         InvalidInput: the name is another, the package is not installed, or wandb is asked to be online and
             cannot be.
     """
+    check(name)
     trackers = {"tensorboard": TensorBoard, "wandb": Wandb}
-    if name not in trackers:
-        raise InvalidInput(f"a tracker is one of {', '.join(typing.get_args(Name))}, not {name!r}")
     try:
         return trackers[name](folder, description)
     except ImportError as error:
         raise InvalidInput(
             f"to track with {name}, install what it takes: pip install purejaxrl[tracking] ({error})"
         ) from error
+
+
+def check(name: str) -> None:
+    """Raises InvalidInput where there is no such tracker, or its package is not installed."""
+    packages = {"tensorboard": "tensorboardX", "wandb": "wandb"}
+    if name not in packages:
+        raise InvalidInput(f"a tracker is one of {', '.join(packages)}, not {name!r}")
+    if importlib.util.find_spec(packages[name]) is None:
+        raise InvalidInput(
+            f"to track with {name}, install what it takes: pip install purejaxrl[tracking]"
+            f" (there is no {packages[name]})"
+        )
 
 
 class TensorBoard:

@@ -12,6 +12,7 @@ import pytest
 from training_cases import variant
 
 from purejaxrl import training
+from purejaxrl.training import provenance
 from purejaxrl.training.record import Record, describe, rows_of
 from purejaxrl.types import InvalidInput, Metrics
 
@@ -151,7 +152,7 @@ def test_an_experiment_is_written_in_full(tmp_path: Path) -> None:
     experiment = variant("dqn", num_seeds=3, devices=2, seed=5)
     record = Record.create(tmp_path / "run", experiment.name)
     programs = training.programs(experiment)
-    record.write_experiment(describe(experiment, programs), programs)
+    record.write_experiment(describe(experiment, programs), programs, provenance.session())
     record.close()
     written = strict((tmp_path / "run" / "experiment.json").read_text())
     assert written["agent"] == "purejaxrl.agents.dqn"
