@@ -78,7 +78,7 @@ class Record:
         """
         with _named(folder):
             names = {path.name for path in folder.iterdir()}
-            if names and not names & {".lock", "metrics.jsonl", "experiment.json"}:
+            if names and not names & {".lock", "metrics.jsonl", "experiment.json", "events.jsonl"}:
                 raise InvalidInput(f"{folder} holds no run to resume, and is not empty")
             return cls(folder)
 

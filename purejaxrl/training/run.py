@@ -206,7 +206,8 @@ class Session:
         except KeyboardInterrupt:
             ended = "interrupted"
         except Exception as error:
-            self.record.log("failed", reason=f"{type(error).__name__}: {error}")
+            kind = "" if isinstance(error, StorageError) else f"{type(error).__name__}: "
+            self.record.log("failed", reason=f"{kind}{error}")
             raise
         return self.end(ended, runners)
 

@@ -236,7 +236,7 @@ def test_a_disk_that_is_full_for_one_file(
             patch.setattr(ocp.CheckpointManager, "close", full)  # what was full first is told
             named = f"{folder / 'metrics.jsonl'} could not be written: No space left on device"
         elif what == "experiment":
-            patch.setattr(Path, "write_text", full)
+            patch.setattr(record.os, "fsync", full)
             named = f"{folder / 'experiment.json'} could not be written: No space left on device"
         elif what == "checkpoint":
             patch.setattr(ocp.CheckpointManager, "save", third(ocp.CheckpointManager.save))
