@@ -136,6 +136,11 @@ def test_metrics_by_hand(terminates: bool) -> None:
     np.testing.assert_array_equal(runner.agent.seen, [12 * 15, 2 * 3 * (4 * 28 + 2 * 8)])
 
 
+def by_slot(stored: np.ndarray) -> np.ndarray:
+    """A buffer ``[B, slots, T]`` as ``[slots, T·B]``, in the order of time."""
+    return np.moveaxis(stored, 0, -1).reshape(stored.shape[1], -1)
+
+
 def test_warm_up_fills_the_memory_before_the_first_update() -> None:
     # At least 10 steps in rollouts of 2 × 2: three. 12 of the buffer's 16 places, all 16 later.
     settings = Settings(total_steps=12 + 8, num_envs=2, rollout_length=2, num_epochs=2, evaluation_episodes=0)
@@ -146,16 +151,15 @@ def test_warm_up_fills_the_memory_before_the_first_update() -> None:
     assert metrics.updates == 0
     assert metrics.episodes == 2
     assert metrics.episode_return == 4
-    np.testing.assert_array_equal(runner.memory.reward[:3], [[1] * 4, [1] * 4, [2] * 4])
-    np.testing.assert_array_equal(runner.memory.reward[3], 0)
+    np.testing.assert_array_equal(by_slot(runner.memory.reward), [[1] * 4, [1] * 4, [2] * 4, [0] * 4])
     # The step that act is told is the run's, of all environments; it is what schedules go by.
-    steps = runner.memory.extras["environment step"][:3]
+    steps = by_slot(runner.memory.extras["environment step"])[:3]
     np.testing.assert_array_equal(steps, [[0, 0, 2, 2], [4, 4, 6, 6], [8, 8, 10, 10]])
     runner, metrics = jax.device_get(jax.jit(loop.epochs)(runner))
     np.testing.assert_array_equal(metrics.environment_steps, [16, 20])
     np.testing.assert_array_equal(metrics.updates, [1, 2])
     # The fifth rollout went where the first was.
-    steps = runner.memory.extras["environment step"]
+    steps = by_slot(runner.memory.extras["environment step"])
     np.testing.assert_array_equal(steps[[0, 3]], [[16, 16, 18, 18], [12, 12, 14, 14]])
 
 
