@@ -24,6 +24,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from purejaxrl.environments.envpool_ffi import FfiState
 from purejaxrl.environments.host import HostState
 from purejaxrl.environments.pools import TURN
+from purejaxrl.training import processes
 from purejaxrl.training.record import StorageError
 from purejaxrl.types import InvalidInput, PyTree
 
@@ -105,7 +106,7 @@ class Checkpoints:
             StorageError: this or the last checkpoint could not be written.
         """
         named = name_leaves(runners)
-        digests = digest_members({**named["agent"], **named["rest"]}, num_members)
+        digests = digest_members(all_leaves(runners), num_members)
         meta = {
             "epoch": epoch,
             "members": num_members,
@@ -163,16 +164,26 @@ class Checkpoints:
         """
         damaged: dict[int, str] = {}
         for epoch in reversed(self.epochs):
+            meta: dict[str, Any] = {}
+            runners = None
             try:
                 meta = self.read_meta(epoch)
                 check(meta["run"])
                 self._check_leaves(meta, shapes, num_members)
-                runners = self._read(epoch, meta, shapes, shardings, num_members)
-            except (InvalidInput, KeyboardInterrupt):
+                runners = self._read(epoch, meta, shapes, shardings)
+            except InvalidInput:
                 raise
             except Exception as error:  # whatever a damaged file makes its reader say
                 damaged[epoch] = f"checkpoint {epoch}: {_first_line(error)}"
                 continue
+            found = digest_members(all_leaves(runners), num_members)
+            if found != meta["digests"]:
+                wrong = [i for i, (a, b) in enumerate(zip(found, meta["digests"], strict=True)) if a != b]
+                damaged[epoch] = (
+                    f"checkpoint {epoch}: the state of member {wrong[0]} is not the one that was saved"
+                )
+                continue
+            runners = self._pad(runners, shapes, shardings, num_members)
             self._set_aside(damaged)
             return Restored(epoch, runners, join_digests(meta["digests"]), list(damaged.values()))
         if damaged:
@@ -196,9 +207,7 @@ class Checkpoints:
         read: Any = self._manager.restore(epoch, args=args.Composite(meta=args.JsonRestore()))
         return checked(read.meta)
 
-    def _read(
-        self, epoch: int, meta: dict[str, Any], shapes: PyTree, shardings: PyTree, num_members: int
-    ) -> PyTree:
+    def _read(self, epoch: int, meta: dict[str, Any], shapes: PyTree, shardings: PyTree) -> PyTree:
         rows = meta["rows"]
         layout = shardings
         if rows != jax.tree.leaves(shapes)[0].shape[0]:  # padded otherwise: other devices
@@ -208,17 +217,16 @@ class Checkpoints:
         leaves: list[jax.Array] = []
         for item, part in split_leaves(stored).items():
             leaves += self._read_item(epoch, item, part, split_leaves(layout)[item])
-        runners = join_leaves(stored, leaves)
-        named = name_leaves(runners)
-        found = digest_members({**named["agent"], **named["rest"]}, num_members)
-        if found != meta["digests"]:
-            wrong = [i for i, (a, b) in enumerate(zip(found, meta["digests"], strict=True)) if a != b]
-            raise StorageError(f"the state of member {wrong[0]} is not the one that was saved")
-        if layout is not shardings:
-            index = np.minimum(np.arange(jax.tree.leaves(shapes)[0].shape[0]), num_members - 1)
-            take = jax.jit(lambda tree: jax.tree.map(lambda leaf: leaf[index], tree), out_shardings=shardings)
-            runners = take(runners)
-        return runners
+        return join_leaves(stored, leaves)
+
+    def _pad(self, runners: PyTree, shapes: PyTree, shardings: PyTree, num_members: int) -> PyTree:
+        """Runners with as many rows as ``shapes`` have, the last member repeated."""
+        rows = jax.tree.leaves(shapes)[0].shape[0]
+        if jax.tree.leaves(runners)[0].shape[0] == rows:
+            return runners
+        index = np.minimum(np.arange(rows), num_members - 1)
+        take = jax.jit(lambda tree: jax.tree.map(lambda leaf: leaf[index], tree), out_shardings=shardings)
+        return take(runners)
 
     def _read_item(self, epoch: int, item: str, shapes: PyTree, shardings: PyTree) -> list[jax.Array]:
         args = self._ocp.args
@@ -248,6 +256,7 @@ class Checkpoints:
             )
 
     def _set_aside(self, damaged: dict[int, str]) -> None:
+        processes.wait("none reads what is damaged any more")
         if damaged and jax.process_index() == 0:
             for epoch in damaged:
                 source = self.folder / FOLDER / str(epoch)
@@ -258,6 +267,7 @@ class Checkpoints:
                 )
                 target.parent.mkdir(exist_ok=True)
                 source.rename(target)
+        processes.wait("what is damaged has been set aside")
         if damaged:
             self._manager.reload()
 
@@ -323,6 +333,12 @@ def name_leaves(runners: PyTree) -> dict[str, dict[str, Any]]:
         prefix = "agent" if item == "agent" else ""
         named[item] = {prefix + jax.tree_util.keystr(path): leaf for path, leaf in flat}
     return named
+
+
+def all_leaves(runners: PyTree) -> dict[str, Any]:
+    """The leaves of both parts together."""
+    named = name_leaves(runners)
+    return {**named["agent"], **named["rest"]}
 
 
 def as_data(named: dict[str, Any]) -> dict[str, Any]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -82,3 +84,41 @@ def test_two_processes_train_what_one_does_and_one_goes_on_where_they_stopped(tm
     assert two["digest"] == one["digest"]
     metrics = [(tmp_path / name / "metrics.jsonl").read_bytes() for name in ("two", "one")]
     assert metrics[0] == metrics[1]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_what_goes_wrong_in_one_process_is_heard_by_all(tmp_path: Path) -> None:
+    cache, folder = tmp_path / "cache", tmp_path / "run"
+    sizes = ("--total-steps", str(200 + 200 * 3000), "--num-epochs", "3000", "--evaluation-episodes", "0")
+    coordinator = ("--coordinator", f"127.0.0.1:{free_port()}", "--num-processes", "2", "--devices", "2")
+    pair = [
+        start(folder, cache, *sizes, "--distributed", *coordinator, "--process-id", str(number))
+        for number in range(2)
+    ]
+    metrics = folder / "metrics.jsonl"
+    try:
+        while not metrics.exists() or metrics.read_text().count("\n") < 8 * 4:
+            assert all(process.poll() is None for process in pair)
+            time.sleep(0.05)
+        pair[1].send_signal(signal.SIGTERM)  # one is told to end, and both do, after the same epoch
+        for process in pair:
+            process.communicate(timeout=60)
+    finally:
+        for process in pair:
+            process.kill()
+    assert [process.returncode for process in pair] == [130, 130]
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["ended"] == "interrupted"
+    assert metrics.read_text().count("\n") == 8 * (1 + summary["epochs"])
+
+    # And what only the first can know, all say.
+    coordinator = ("--coordinator", f"127.0.0.1:{free_port()}", "--num-processes", "2", "--devices", "2")
+    pair = [
+        start(folder, cache, *sizes, "--distributed", *coordinator, "--process-id", str(number))
+        for number in range(2)
+    ]
+    for process in pair:
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == 2
+        assert f"error: the output folder {folder} exists already" in err
