@@ -18,6 +18,7 @@ from rich.console import Console
 
 from purejaxrl import training
 from purejaxrl.agents import a2c, dqn
+from purejaxrl.analysis.figures import blank_figure
 from purejaxrl.command_line import use_devices
 from purejaxrl.training import Experiment, Keeping, Settings
 
@@ -114,11 +115,7 @@ def main() -> None:
 
 def plot(minutes: np.ndarray, resident: np.ndarray, arrays: np.ndarray, path: Path) -> None:
     """Draws both memories against time."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7, 4.2), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = blank_figure(7, 4.2)
     axes = figure.add_subplot()
     axes.plot(minutes, resident, label="resident in the process")
     axes.plot(minutes, arrays, label="JAX's arrays")

@@ -25,6 +25,7 @@ from purejaxrl.environments.envpool_ffi import FfiState
 from purejaxrl.environments.host import HostState
 from purejaxrl.environments.pools import TURN
 from purejaxrl.training import processes
+from purejaxrl.training import seeds as seeds_
 from purejaxrl.training.record import StorageError
 from purejaxrl.types import InvalidInput, PyTree
 
@@ -106,13 +107,13 @@ class Checkpoints:
             StorageError: this or the last checkpoint could not be written.
         """
         named = name_leaves(runners)
-        digests = digest_members(all_leaves(runners), num_members)
+        digests, agents = digests_of(named, num_members)
         meta = {
             "epoch": epoch,
             "members": num_members,
             "rows": jax.tree.leaves(runners)[0].shape[0],
             "digests": digests,
-            "agent_digests": digest_members(named["agent"], num_members),  # for who reads no more
+            "agent_digests": agents,  # for who reads no more
             "leaves": describe_leaves(named),
             "score": score if np.isfinite(score) else None,
             "run": description,
@@ -176,7 +177,7 @@ class Checkpoints:
             except Exception as error:  # whatever a damaged file makes its reader say
                 damaged[epoch] = f"checkpoint {epoch}: {_first_line(error)}"
                 continue
-            found = digest_members(all_leaves(runners), num_members)
+            found, _ = digests_of(name_leaves(runners), num_members)
             if found != meta["digests"]:
                 wrong = [i for i, (a, b) in enumerate(zip(found, meta["digests"], strict=True)) if a != b]
                 damaged[epoch] = (
@@ -224,7 +225,7 @@ class Checkpoints:
         rows = jax.tree.leaves(shapes)[0].shape[0]
         if jax.tree.leaves(runners)[0].shape[0] == rows:
             return runners
-        index = np.minimum(np.arange(rows), num_members - 1)
+        index = seeds_.padding(num_members, rows)
         take = jax.jit(lambda tree: jax.tree.map(lambda leaf: leaf[index], tree), out_shardings=shardings)
         return take(runners)
 
@@ -335,12 +336,6 @@ def name_leaves(runners: PyTree) -> dict[str, dict[str, Any]]:
     return named
 
 
-def all_leaves(runners: PyTree) -> dict[str, Any]:
-    """The leaves of both parts together."""
-    named = name_leaves(runners)
-    return {**named["agent"], **named["rest"]}
-
-
 def as_data(named: dict[str, Any]) -> dict[str, Any]:
     """Leaves under names that any file system takes, keys as the numbers in them."""
     return {
@@ -376,8 +371,15 @@ def digest_members(named: dict[str, Any], num_members: int) -> list[str]:
     return [row.tobytes().hex() for row in own]
 
 
+def digests_of(named: dict[str, dict[str, Any]], num_members: int) -> tuple[list[str], list[str]]:
+    """A digest of each member's state, and one of its agent alone."""
+    agents = digest_members(named["agent"], num_members)
+    others = digest_members(named["rest"], num_members)
+    return [join_digests([*pair]) for pair in zip(agents, others, strict=True)], agents
+
+
 def join_digests(digests: list[str]) -> str:
-    """One digest of all members'."""
+    """One digest of several."""
     return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 

@@ -501,7 +501,7 @@ def replay(
 ) -> PyTree:
     """Runners with simulators that have been told what ``records`` hold, one after another."""
     record = pools.concatenate(records)
-    rows = np.minimum(np.arange(made.members.key.shape[0]), len(record.seeds) - 1)  # as members are padded
+    rows = seeds_.padding(len(record.seeds), made.members.key.shape[0])  # as the members are
     record = pools.Record(record.seeds[rows], record.actions[:, rows])
     number = len(rows) if made.seeds == "map" else made.mesh.size
     environment = made.loop.environment

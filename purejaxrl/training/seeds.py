@@ -132,15 +132,15 @@ def _wrap(leaf: Array, kind: Any) -> Array:
     return jax.random.wrap_key_data(leaf) if jnp.issubdtype(kind, jax.dtypes.prng_key) else leaf
 
 
-def padded(num_seeds: int, mesh: Mesh) -> np.ndarray:
-    """Which seed each row computes: the last is repeated until the devices divide the rows."""
-    return np.minimum(np.arange(num_seeds + -num_seeds % mesh.size), num_seeds - 1)
+def padding(num_seeds: int, rows: int) -> np.ndarray:
+    """Which seed each of ``rows`` rows computes: after all have one, the last is repeated."""
+    return np.minimum(np.arange(rows), num_seeds - 1)
 
 
 def pad(tree: PyTree, mesh: Mesh) -> PyTree:
     """Repeats the last seed until the devices divide them; what comes of it is dropped by :func:`first`."""
     number = jax.tree.leaves(tree)[0].shape[0]
-    rows = padded(number, mesh)
+    rows = padding(number, number + -number % mesh.size)
     return tree if len(rows) == number else jax.tree.map(lambda leaf: leaf[rows], tree)
 
 

@@ -348,7 +348,7 @@ def test_numbers_of_another_checkpoint_are_found_out(folder: Path, whole: Result
     shutil.copytree(folder / "checkpoints" / "1" / "rest", folder / "checkpoints" / "2" / "rest")
     assert_same_run(go("a2c", folder)[0], whole)
     assert (
-        "checkpoint 2: StorageError: the state of member 0 is not the one that was saved" in notes(folder)[0]
+        "checkpoint 2: the state of member 0 is not the one that was saved" in notes(folder)[0]
     )
 
 
