@@ -40,7 +40,7 @@ def q_learning(q_tm1: Array, a_tm1: Array, r_t: Array, discount_t: Array, q_t: A
     chex.assert_type([q_tm1, a_tm1, r_t, discount_t, q_t], [float, int, float, float, float])
     chex.assert_equal_shape([q_tm1, q_t])
     target = r_t + discount_t * jnp.max(q_t)
-    return jax.lax.stop_gradient(target) - _pick(q_tm1, a_tm1)
+    return jax.lax.stop_gradient(target) - pick(q_tm1, a_tm1)
 
 
 def td_learning(v_tm1: Array, r_t: Array, discount_t: Array, v_t: Array) -> Array:
@@ -110,7 +110,7 @@ def log_probability(logits: Array, a: Array) -> Array:
     """The log-probability of action ``a`` under a categorical policy with ``logits`` ``[A]``."""
     chex.assert_rank([logits, a], [1, 0])
     chex.assert_type([logits, a], [float, int])
-    return _pick(jax.nn.log_softmax(logits), a)
+    return pick(jax.nn.log_softmax(logits), a)
 
 
 def policy_gradient(logits: Array, a: Array, advantage: Array) -> Array:
@@ -161,6 +161,6 @@ def linear_schedule(step: Array, start: Array | float, end: Array | float, durat
     return (1 - fraction) * start + fraction * end
 
 
-def _pick(x: Array, index: Array) -> Array:
+def pick(x: Array, index: Array) -> Array:
     """``x[index]``, without the scatter that is its gradient: an eighth of an update of a small network."""
     return jnp.sum(jnp.where(jnp.arange(x.shape[0]) == index, x, 0))
