@@ -347,9 +347,7 @@ def test_numbers_of_another_checkpoint_are_found_out(folder: Path, whole: Result
     shutil.rmtree(folder / "checkpoints" / "2" / "rest")
     shutil.copytree(folder / "checkpoints" / "1" / "rest", folder / "checkpoints" / "2" / "rest")
     assert_same_run(go("a2c", folder)[0], whole)
-    assert (
-        "checkpoint 2: the state of member 0 is not the one that was saved" in notes(folder)[0]
-    )
+    assert "checkpoint 2: the state of member 0 is not the one that was saved" in notes(folder)[0]
 
 
 def test_a_description_that_has_changed_is_damage_and_not_another_run(folder: Path, whole: Result) -> None:
