@@ -44,8 +44,15 @@ def experiment(name: str, **changes: Any) -> Experiment[Any]:
     )
 
 
-@pytest.mark.parametrize("name", ["a2c", "dqn", pytest.param("ddpg", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("mode", ["vmap", pytest.param("map", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("name", "mode"),
+    [
+        ("a2c", "vmap"),
+        ("dqn", "vmap"),
+        pytest.param("ddpg", "vmap", marks=pytest.mark.slow),
+        pytest.param("dqn", "map", marks=pytest.mark.slow),
+    ],
+)
 def test_spread_over_devices_a_run_is_what_it_is_on_one(name: str, mode: Any) -> None:
     spread = leaves(*training.train(experiment(name, seeds=mode)))
     one = leaves(*training.train(dataclasses.replace(experiment(name, seeds=mode), devices=1)))
