@@ -21,6 +21,7 @@ from purejaxrl.agents import a2c, dqn
 from purejaxrl.analysis.figures import blank_figure
 from purejaxrl.command_line import use_devices
 from purejaxrl.training import Experiment, Keeping, Settings
+from purejaxrl.training.seeds import is_key
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,11 +45,6 @@ def memory() -> tuple[float, float]:
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     arrays = sum(array.nbytes for array in jax.live_arrays() if not array.is_deleted() and not is_key(array))
     return pages * 4096 / 2**20, arrays / 2**20
-
-
-def is_key(array: jax.Array) -> bool:
-    """Keys have no bytes to be asked for."""
-    return jax.numpy.issubdtype(array.dtype, jax.dtypes.prng_key)
 
 
 def experiment_of(given: Arguments) -> Experiment:

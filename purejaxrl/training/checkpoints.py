@@ -19,6 +19,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import NamedSharding, PartitionSpec
 
 from purejaxrl.environments.envpool_ffi import FfiState
@@ -165,8 +166,6 @@ class Checkpoints:
         """
         damaged: dict[int, str] = {}
         for epoch in reversed(self.epochs):
-            meta: dict[str, Any] = {}
-            runners = None
             try:
                 meta = self.read_meta(epoch)
                 check(meta["run"])
@@ -175,7 +174,7 @@ class Checkpoints:
             except InvalidInput:
                 raise
             except Exception as error:  # whatever a damaged file makes its reader say
-                damaged[epoch] = f"checkpoint {epoch}: {_first_line(error)}"
+                damaged[epoch] = f"checkpoint {epoch}: {first_line(error)}"
                 continue
             found, _ = digests_of(name_leaves(runners), num_members)
             if found != meta["digests"]:
@@ -232,23 +231,11 @@ class Checkpoints:
     def _read_item(self, epoch: int, item: str, shapes: PyTree, shardings: PyTree) -> list[jax.Array]:
         args = self._ocp.args
         flat, places = jax.tree.leaves(shapes), jax.tree.leaves(shardings)
-        target = {
-            f"{i:03d}": data_shape(leaf, place)
-            for i, (leaf, place) in enumerate(zip(flat, places, strict=True))
-        }
-        read = self._manager.restore(epoch, args=args.Composite(**{item: args.StandardRestore(target)}))
-        return [
-            jax.random.wrap_key_data(data) if is_key(leaf) else data
-            for leaf, data in zip(flat, (read[item][name] for name in sorted(target)), strict=True)
-        ]
+        target = args.StandardRestore(as_data_shapes(flat, places))
+        return from_data(self._manager.restore(epoch, args=args.Composite(**{item: target}))[item], flat)
 
     def _check_leaves(self, meta: dict[str, Any], shapes: PyTree, num_members: int) -> None:
-        expected, saved = describe_leaves(name_leaves(shapes)), meta["leaves"]
-        different = [
-            f"{name}: {saved.get(name, 'missing')} in the checkpoint, {expected.get(name, 'missing')} now"
-            for name in sorted(expected.keys() | saved.keys())
-            if expected.get(name) != saved.get(name)
-        ]
+        different = differing_leaves(meta["leaves"], describe_leaves(name_leaves(shapes)))
         if meta["members"] != num_members:
             different.insert(0, f"members: {meta['members']} in the checkpoint, {num_members} now")
         if different:
@@ -277,7 +264,7 @@ class Checkpoints:
         try:
             yield
         except Exception as error:  # orbax, tensorstore and the operating system each have their own
-            raise StorageError(f"{what}: {_first_line(error)}") from error
+            raise StorageError(f"{what}: {first_line(error)}") from error
 
 
 def checked(meta: dict[str, Any]) -> dict[str, Any]:
@@ -307,11 +294,6 @@ def forget_simulators(runners: PyTree) -> PyTree:
     return dataclasses.replace(runners, environment_state=state)
 
 
-def is_key(leaf: Any) -> bool:
-    """Whether an array, or the shape of one, holds typed keys."""
-    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-
-
 def split_leaves(runners: PyTree) -> dict[str, PyTree]:
     """The agent, which is enough to act, and everything else."""
     return {"agent": runners.agent, "rest": dataclasses.replace(runners, agent=None)}
@@ -338,10 +320,31 @@ def name_leaves(runners: PyTree) -> dict[str, dict[str, Any]]:
 
 def as_data(named: dict[str, Any]) -> dict[str, Any]:
     """Leaves under names that any file system takes, keys as the numbers in them."""
-    return {
-        f"{i:03d}": jax.random.key_data(leaf) if is_key(leaf) else leaf
-        for i, leaf in enumerate(named.values())
-    }
+    return {f"{i:03d}": seeds_.unwrap(leaf) for i, leaf in enumerate(named.values())}
+
+
+def as_data_shapes(leaves: list[Any], places: list[Any]) -> dict[str, jax.ShapeDtypeStruct]:
+    """What :func:`as_data` makes of leaves of these shapes, and where each is to lie."""
+
+    def shape(leaf: Any, place: Any) -> jax.ShapeDtypeStruct:
+        data = jax.eval_shape(seeds_.unwrap, jax.ShapeDtypeStruct(leaf.shape, leaf.dtype))
+        return jax.ShapeDtypeStruct(data.shape, data.dtype, sharding=place)
+
+    return {f"{i:03d}": shape(*pair) for i, pair in enumerate(zip(leaves, places, strict=True))}
+
+
+def from_data(data: dict[str, Any], leaves: list[Any]) -> list[jax.Array]:
+    """The reverse of :func:`as_data`, for leaves of these shapes."""
+    return [seeds_.wrap(data[name], leaf) for name, leaf in zip(sorted(data), leaves, strict=True)]
+
+
+def differing_leaves(saved: dict[str, str], expected: dict[str, str]) -> list[str]:
+    """Leaves whose description in a checkpoint is not the one expected now, in words."""
+    return [
+        f"{name}: {saved.get(name, 'missing')} in the checkpoint, {expected.get(name, 'missing')} now"
+        for name in sorted(expected.keys() | saved.keys())
+        if expected.get(name) != saved.get(name)
+    ]
 
 
 def describe_leaves(named: dict[str, dict[str, Any]]) -> dict[str, str]:
@@ -360,7 +363,7 @@ def digest_members(named: dict[str, Any], num_members: int) -> list[str]:
     """
     hashes = [hashlib.sha256() for _ in range(num_members)]
     for name in sorted(named):
-        leaf = jax.random.key_data(named[name]) if is_key(named[name]) else named[name]
+        leaf = seeds_.unwrap(named[name])
         head = f"{name} {leaf.dtype} {leaf.shape[1:]}".encode()
         for member, row in _local_rows(leaf, num_members):
             hashes[member].update(head)
@@ -396,30 +399,17 @@ def _local_rows(leaf: Any, num_members: int) -> Iterator[tuple[int, memoryview]]
 
 
 def _of_all_processes(own: np.ndarray, leaf: Any, num_members: int) -> np.ndarray:
-    from jax.experimental import multihost_utils
-
+    """Members' digests, each from a process that has the member's rows of ``leaf``."""
     mine = np.zeros(num_members, np.uint8)
-    mine[[member for member, _ in _local_rows(leaf_data(leaf), num_members)]] = 1
+    mine[[member for member, _ in _local_rows(seeds_.unwrap(leaf), num_members)]] = 1
     every, held = multihost_utils.process_allgather((own, mine))
     return every[np.argmax(held, axis=0), np.arange(num_members)]
-
-
-def leaf_data(leaf: Any) -> Any:
-    """A leaf that is no key array."""
-    return jax.random.key_data(leaf) if is_key(leaf) else leaf
-
-
-def data_shape(leaf: Any, sharding: Any) -> jax.ShapeDtypeStruct:
-    """What :func:`as_data` makes of a leaf of this shape, and where it is to lie."""
-    if is_key(leaf):
-        data = jax.eval_shape(jax.random.key_data, jax.ShapeDtypeStruct(leaf.shape, leaf.dtype))
-        return jax.ShapeDtypeStruct(data.shape, data.dtype, sharding=sharding)
-    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
 
 
 def _digest_json(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """What an error is and says, shortly."""
     return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"

@@ -182,11 +182,7 @@ def _read_agents(folder: Path, epoch: int, shapes: PyTree, num_members: int) -> 
         raise StorageError(f"checkpoint {epoch} of {folder} cannot be read: {error}") from error
     stored = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((rows, *leaf.shape), leaf.dtype), shapes)
     expected = checkpoints_.describe_leaves(checkpoints_.name_leaves(acting(stored, None, None)))
-    different = [
-        f"{name}: {saved.get(name, 'missing')} in the checkpoint, {expected.get(name, 'missing')} now"
-        for name in sorted(expected.keys() | saved.keys())
-        if expected.get(name) != saved.get(name)
-    ]
+    different = checkpoints_.differing_leaves(saved, expected)
     if different:
         raise InvalidInput(
             f"checkpoint {epoch} of {folder} has another agent than this version of the library makes:"
@@ -194,18 +190,14 @@ def _read_agents(folder: Path, epoch: int, shapes: PyTree, num_members: int) -> 
         )
     device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
     flat, structure = jax.tree.flatten(stored)
-    target = {f"{i:03d}": checkpoints_.data_shape(leaf, device) for i, leaf in enumerate(flat)}
+    target = checkpoints_.as_data_shapes(flat, [device] * len(flat))
     try:
         with ocp.StandardCheckpointer() as reader:
             read = reader.restore(path / "agent", target)
     except Exception as error:  # whatever a damaged file makes its reader say
-        reason = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+        reason = checkpoints_.first_line(error)
         raise StorageError(f"checkpoint {epoch} of {folder} cannot be read: {reason}") from error
-    leaves = [
-        jax.random.wrap_key_data(read[name]) if checkpoints_.is_key(leaf) else read[name]
-        for name, leaf in zip(sorted(target), flat, strict=True)
-    ]
-    agents = jax.tree.unflatten(structure, leaves)
+    agents = jax.tree.unflatten(structure, checkpoints_.from_data(read, flat))
     named = checkpoints_.name_leaves(acting(agents, None, None))["agent"]
     if checkpoints_.digest_members(named, num_members) != digests:
         raise StorageError(f"checkpoint {epoch} of {folder} is damaged: its agents are not those saved")

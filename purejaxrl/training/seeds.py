@@ -100,17 +100,15 @@ def over_seeds(
 
         # Keys are carried as the numbers in them: to the checker of key reuse, an array of keys out of
         # which a loop takes one at a time is one that it uses again and again.
-        kinds = jax.tree.map(lambda leaf: leaf.dtype, per_seed)
-
         def update(numbers: PyTree, i: Array) -> tuple[PyTree, PyTree]:
             one = jax.tree.map(lambda leaf: jax.lax.dynamic_index_in_dim(leaf, i, keepdims=False), numbers)
-            one, result = function(jax.tree.map(_wrap, one, kinds), *shared)
+            one, result = function(jax.tree.map(wrap, one, per_seed), *shared)
             write = functools.partial(jax.lax.dynamic_update_index_in_dim, index=i, axis=0)
-            return jax.tree.map(write, numbers, jax.tree.map(_unwrap, one)), result
+            return jax.tree.map(write, numbers, jax.tree.map(unwrap, one)), result
 
         number = jax.tree.leaves(per_seed)[0].shape[0]
-        numbers, results = jax.lax.scan(update, jax.tree.map(_unwrap, per_seed), jnp.arange(number))
-        return jax.tree.map(_wrap, numbers, kinds), results
+        numbers, results = jax.lax.scan(update, jax.tree.map(unwrap, per_seed), jnp.arange(number))
+        return jax.tree.map(wrap, numbers, per_seed), results
 
     if mesh.size == 1:
         return lifted
@@ -124,12 +122,19 @@ def over_seeds(
     return sharded
 
 
-def _unwrap(leaf: Array) -> Array:
-    return jax.random.key_data(leaf) if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf
+def is_key(leaf: Any) -> bool:
+    """Whether an array, or the shape of one, holds typed keys."""
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
-def _wrap(leaf: Array, kind: Any) -> Array:
-    return jax.random.wrap_key_data(leaf) if jnp.issubdtype(kind, jax.dtypes.prng_key) else leaf
+def unwrap(leaf: Array) -> Array:
+    """A leaf with its keys, if that is what it holds, as the numbers in them."""
+    return jax.random.key_data(leaf) if is_key(leaf) else leaf
+
+
+def wrap(numbers: Array, like: Any) -> Array:
+    """The reverse, for a leaf of which ``like`` is an array or a shape."""
+    return jax.random.wrap_key_data(numbers) if is_key(like) else numbers
 
 
 def padding(num_seeds: int, rows: int) -> np.ndarray:
@@ -151,9 +156,9 @@ def place(tree: PyTree, mesh: Mesh) -> PyTree:
         return jax.device_put(tree, sharding)
 
     def put(leaf: Array) -> Array:
-        numbers = np.asarray(_unwrap(leaf))
+        numbers = np.asarray(unwrap(leaf))
         placed = jax.make_array_from_callback(numbers.shape, sharding, lambda index: numbers[index])
-        return _wrap(placed, leaf.dtype)
+        return wrap(placed, leaf)
 
     return jax.tree.map(put, tree)
 

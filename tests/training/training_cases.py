@@ -7,7 +7,6 @@ import functools
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from purejaxrl import training
@@ -79,14 +78,10 @@ def leaves(runners: Runner, metrics: Metrics) -> Leaves:
     flat, _ = jax.tree_util.tree_flatten_with_path((runners, metrics))
     named = {jax.tree_util.keystr(path): leaf for path, leaf in flat}
     return {
-        name: np.asarray(jax.random.key_data(leaf) if is_key(leaf) else leaf)
+        name: np.asarray(seeds_.unwrap(leaf))
         for name, leaf in named.items()
         if not name.endswith("environment_state.ticket")
     }
-
-
-def is_key(leaf: Any) -> bool:
-    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
 @functools.cache
