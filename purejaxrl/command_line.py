@@ -10,8 +10,7 @@ import logging
 import os
 import signal
 import sys
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, Generic, Literal, TypeVar
@@ -120,11 +119,10 @@ def main(
         0; 2 where something given cannot work and 1 where the running program failed, each after one
         line that says what; 130 after Ctrl-C or SIGTERM; 3 where a seed went wrong and on_nan stops.
     """
-    arguments = sys.argv[1:] if arguments is None else arguments
-    console = Console(stderr=True, soft_wrap=True)
-    logging.getLogger("absl").setLevel(logging.ERROR)  # else orbax tells of each step it takes
-    try:
-        given = parse(agent, environment, preset, num_seeds, settings, arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+
+    def command() -> int:
+        given = parse(agent, environment, preset, num_seeds, settings, words)
         points = sweeps.points(given.sweep, given.config, given.settings, given.samples, given.seed)
         shared = given.num_seeds * len(points) if given.shard == "seeds" else given.settings.num_envs
         use_devices(given.devices, given.threads, shared)
@@ -144,16 +142,9 @@ def main(
             devices=None if given.devices == "all" or given.distributed else given.devices,
         )
         with stopped_by_signals():
-            ended = run_groups(split(experiment), experiment.name, given)
-    except InvalidInput as error:
-        console.print(f"error: {error}", markup=False, highlight=False)
-        return 2
-    except (jax.errors.JaxRuntimeError, StorageError) as error:  # a simulator failed, memory or disk is full
-        console.print(f"error: {str(error).partition(chr(10))[0]}", markup=False, highlight=False)
-        return 1
-    except KeyboardInterrupt:  # before the run had begun, or after it had ended
-        return EXIT["interrupted"]
-    return EXIT[ended]
+            return EXIT[run_groups(split(experiment), experiment.name, given)]
+
+    return exit_code(command)
 
 
 def run_groups(experiments: Sequence[Experiment[Any]], name: str, given: Arguments[Any]) -> str:
@@ -199,21 +190,29 @@ def run_groups(experiments: Sequence[Experiment[Any]], name: str, given: Argumen
     return ended
 
 
-@contextlib.contextmanager
-def stopped_by_signals() -> Iterator[None]:
-    """Makes SIGTERM, by which clusters announce the end, the same as Ctrl-C."""
+def stopped_by_signals() -> contextlib.AbstractContextManager[None]:
+    """Makes SIGTERM, by which clusters announce the end, the same as Ctrl-C for the length of a block."""
 
     def interrupt(number: int, frame: Any) -> None:
         raise KeyboardInterrupt
 
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, interrupt)
+    return processes.handled(interrupt, signal.SIGTERM)
+
+
+def exit_code(command: Callable[[], int]) -> int:
+    """What a command returns, or what its failure makes of it, after one line that says what failed."""
+    logging.getLogger("absl").setLevel(logging.ERROR)  # else orbax tells of each step it takes
+    console = Console(stderr=True, soft_wrap=True, markup=False, highlight=False)
     try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+        return command()
+    except InvalidInput as error:
+        console.print(f"error: {error}")
+        return 2
+    except (jax.errors.JaxRuntimeError, StorageError) as error:  # a simulator failed, memory or disk is full
+        console.print(f"error: {str(error).partition(chr(10))[0]}")
+        return 1
+    except KeyboardInterrupt:  # before a run had begun, or after it had ended
+        return EXIT["interrupted"]
 
 
 def parse(

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import jax
 import numpy as np
 import tyro
 from rich.console import Console
 
 from purejaxrl import analysis, command_line, console, training
 from purejaxrl.analysis import reports
-from purejaxrl.training import Keeping, StorageError, sweeps
+from purejaxrl.training import Keeping, sweeps
 from purejaxrl.training.policies import evaluate, load_policies
 from purejaxrl.training.reading import Run, find_runs, read_run, resolve
 from purejaxrl.training.rebuild import experiment_from
@@ -220,18 +218,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m purejaxrl runs",
         description="Looks at runs, evaluates and compares them, and goes on with them.",
     )
-    logging.getLogger("absl").setLevel(logging.ERROR)  # else orbax tells of each step it takes
-    complaints = Console(stderr=True, soft_wrap=True, markup=False, highlight=False)
-    try:
-        return given(plain_console())
-    except InvalidInput as error:
-        complaints.print(f"error: {error}")
-        return 2
-    except (jax.errors.JaxRuntimeError, StorageError) as error:  # a simulator failed, or the disk is full
-        complaints.print(f"error: {str(error).partition(chr(10))[0]}")
-        return 1
-    except KeyboardInterrupt:
-        return 130
+    return command_line.exit_code(lambda: given(plain_console()))
 
 
 def plain_console() -> Console:

@@ -6,7 +6,7 @@ import contextlib
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -61,21 +61,25 @@ def any_of(flag: bool) -> bool:
 
 
 @contextlib.contextmanager
+def handled(handler: Callable[[int, Any], None], *numbers: int) -> Iterator[None]:
+    """Has ``handler`` called at these signals for the length of a block."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # where none is ever heard
+        return
+    before = {number: signal.signal(number, handler) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, former in before.items():
+            signal.signal(number, former)
+
+
+@contextlib.contextmanager
 def heard() -> Iterator[list[int]]:
     """Collects Ctrl-C and SIGTERM for the length of a block, instead of having them interrupt it."""
     signals: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield signals  # where none is ever heard
-        return
-    before = {
-        number: signal.signal(number, lambda number, _: signals.append(number))
-        for number in (signal.SIGINT, signal.SIGTERM)
-    }
-    try:
+    with handled(lambda number, _: signals.append(number), signal.SIGINT, signal.SIGTERM):
         yield signals
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextlib.contextmanager
