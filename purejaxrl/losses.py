@@ -96,14 +96,7 @@ def generalised_advantage(
     chex.assert_equal_shape([r_t, discount_t, continue_t, v_tm1, v_t])
     delta_t = r_t + discount_t * v_t - v_tm1
     decay_t = lambda_ * discount_t * continue_t
-
-    def backwards(advantage: Array, step: tuple[Array, Array]) -> tuple[Array, Array]:
-        delta, decay = step
-        advantage = delta + decay * advantage
-        return advantage, advantage
-
-    _, advantages = jax.lax.scan(backwards, jnp.zeros_like(delta_t[0]), (delta_t, decay_t), reverse=True)
-    return jax.lax.stop_gradient(advantages)
+    return jax.lax.stop_gradient(decayed_sum(delta_t, decay_t))
 
 
 def log_probability(logits: Array, a: Array) -> Array:
@@ -159,6 +152,17 @@ def linear_schedule(step: Array, start: Array | float, end: Array | float, durat
     chex.assert_rank([step, start, end, duration], 0)
     fraction = jnp.where(step >= duration, 1.0, step / jnp.maximum(duration, 1))
     return (1 - fraction) * start + fraction * end
+
+
+def decayed_sum(delta_t: Array, decay_t: Array) -> Array:
+    """``[T]``: what each step brings, and what the steps after it do, ``delta + decay * later``."""
+
+    def backwards(later: Array, step: tuple[Array, Array]) -> tuple[Array, Array]:
+        delta, decay = step
+        total = delta + decay * later
+        return total, total
+
+    return jax.lax.scan(backwards, jnp.zeros_like(delta_t[0]), (delta_t, decay_t), reverse=True)[1]
 
 
 def pick(x: Array, index: Array) -> Array:

@@ -18,7 +18,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from purejaxrl.losses import pick
+from purejaxrl.losses import decayed_sum, pick
 from purejaxrl.types import Array
 
 
@@ -197,12 +197,5 @@ def retrace(
     chex.assert_equal_shape([a_tm1, r_t, discount_t, continue_t, trace_t])
     taken = jax.vmap(pick)(q_tm1, a_tm1)
     delta = r_t + discount_t * jax.vmap(expected_value)(q_t, pi_t) - taken
-    decay = discount_t * continue_t * trace_t
-
-    def backwards(error: Array, step: tuple[Array, Array]) -> tuple[Array, Array]:
-        delta, decay = step
-        error = delta + decay * error
-        return error, error
-
-    _, errors = jax.lax.scan(backwards, jnp.zeros_like(delta[0]), (delta, decay), reverse=True)
+    errors = decayed_sum(delta, discount_t * continue_t * trace_t)
     return jax.lax.stop_gradient(taken + errors)
