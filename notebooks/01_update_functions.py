@@ -199,8 +199,8 @@ chex.assert_trees_all_equal(state, before)
 # range of ±2. The target networks follow a quarter of the way.
 
 # %%
-print(ddpg.greedy(state, place).ravel(), "→", ddpg.greedy(updated, place).ravel())
-close(ddpg.greedy(updated, place), 2 * math.tanh(0.1 + 0.1))
+print(ddpg.greedy(state, place)[0].ravel(), "→", ddpg.greedy(updated, place)[0].ravel())
+close(ddpg.greedy(updated, place)[0], 2 * math.tanh(0.1 + 0.1))
 chex.assert_trees_all_close(
     updated.target_critic_params,
     jax.tree.map(lambda new, old: 0.25 * new + 0.75 * old, updated.critic_params, critic),
@@ -345,7 +345,7 @@ plt.show()
 
 # %%
 falling = jnp.array([[0.0, 0.0, 0.15, 1.5], [0.0, 0.0, -0.15, -1.5]])  # to the right, to the left
-pushes = jax.vmap(dqn.greedy, in_axes=(0, None))(agents, falling)
+pushes, _ = jax.vmap(dqn.greedy, in_axes=(0, None))(agents, falling)
 assert pushes.tolist() == [[1, 0]] * 3
 assert (value[:, 40, 40] > jnp.maximum(value[:, -1, -1], value[:, 0, 0])).all()
 assert (value < 100).all()

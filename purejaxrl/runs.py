@@ -230,7 +230,7 @@ def plain_console() -> Console:
 def longer(experiment: training.Experiment[Any], total_steps: int | None, num_epochs: int | None) -> Any:
     """The settings of a run that is to have more steps or epochs; of two that go together one will do."""
     loop = experiment.loop()  # of the first point, which may have a warm-up of its own
-    settings, warmup_steps = loop.settings, loop.memory.warmup_steps
+    settings, warmup_steps = loop.settings, loop.warmup_steps
     epoch = settings.iterations_per_epoch(warmup_steps) * settings.rollout_size
     warmup = settings.warmup_iterations(warmup_steps) * settings.rollout_size
     if total_steps is None and num_epochs is not None:

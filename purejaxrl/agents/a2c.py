@@ -121,17 +121,19 @@ def memory(config: Config) -> LastRollout:
     return LastRollout()
 
 
-def act(state: State, observation: PyTree, key: Key, step: Array | int) -> tuple[Array, tuple[()]]:
+def act(
+    state: State, observation: PyTree, key: Key, step: Array | int, carry: tuple[()] = ()
+) -> tuple[Array, tuple[()], tuple[()]]:
     """Actions ``[B]`` drawn from the policy for observations ``[B, …]``."""
     del step
     logits, _ = policy_and_value(state, state.params, observation)
-    return jax.random.categorical(key, logits), ()
+    return jax.random.categorical(key, logits), (), carry
 
 
-def greedy(state: State, observation: PyTree) -> Array:
+def greedy(state: State, observation: PyTree, carry: tuple[()] = ()) -> tuple[Array, tuple[()]]:
     """The likeliest actions ``[B]`` for observations ``[B, …]``."""
     logits, _ = policy_and_value(state, state.params, observation)
-    return jnp.argmax(logits, axis=-1)
+    return jnp.argmax(logits, axis=-1), carry
 
 
 def policy_and_value(state: State, params: PyTree, observation: PyTree) -> tuple[Array, Array]:

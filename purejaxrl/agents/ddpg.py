@@ -148,7 +148,9 @@ def memory(config: Config) -> Replay:
     return Replay(config.buffer_capacity, config.batch_size, config.warmup_steps)
 
 
-def act(state: State, observation: PyTree, key: Key, step: Array | int) -> tuple[Array, tuple[()]]:
+def act(
+    state: State, observation: PyTree, key: Key, step: Array | int, carry: tuple[()] = ()
+) -> tuple[Array, tuple[()], tuple[()]]:
     """Noisy actions ``[B, A]`` for observations ``[B, …]``, ``step`` environment steps into a run.
 
     Uniformly random during the warm-up; afterwards the policy's with Gaussian noise, clipped to
@@ -163,12 +165,13 @@ def act(state: State, observation: PyTree, key: Key, step: Array | int) -> tuple
     noisy = jnp.clip(action + deviation * jax.random.normal(noise_key, action.shape), -1.0, 1.0)
     uniform = jax.random.uniform(warmup_key, action.shape, minval=-1.0, maxval=1.0)
     action = jnp.where(step < config.warmup_steps, uniform, noisy)
-    return state.action_centre + state.action_half_range * action, ()
+    return state.action_centre + state.action_half_range * action, (), carry
 
 
-def greedy(state: State, observation: PyTree) -> Array:
+def greedy(state: State, observation: PyTree, carry: tuple[()] = ()) -> tuple[Array, tuple[()]]:
     """The policy's actions ``[B, A]`` for observations ``[B, …]``."""
-    return state.action_centre + state.action_half_range * policy(state, state.actor_params, observation)
+    action = policy(state, state.actor_params, observation)
+    return state.action_centre + state.action_half_range * action, carry
 
 
 def policy(state: State, params: PyTree, observation: PyTree) -> Array:

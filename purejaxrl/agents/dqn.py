@@ -127,7 +127,9 @@ def memory(config: Config) -> Replay:
     return Replay(config.buffer_capacity, config.batch_size, config.warmup_steps)
 
 
-def act(state: State, observation: PyTree, key: Key, step: Array | int) -> tuple[Array, tuple[()]]:
+def act(
+    state: State, observation: PyTree, key: Key, step: Array | int, carry: tuple[()] = ()
+) -> tuple[Array, tuple[()], tuple[()]]:
     """ε-greedy actions ``[B]`` for observations ``[B, …]``, ``step`` environment steps into a run."""
     value = action_values(state, state.params, observation)
     num_actions = value.shape[-1]
@@ -136,12 +138,12 @@ def act(state: State, observation: PyTree, key: Key, step: Array | int) -> tuple
     )
     chance, choice = jax.random.uniform(key, (2, *value.shape[:-1]))
     random = jnp.minimum(jnp.int32(choice * num_actions), num_actions - 1)
-    return jnp.where(chance < epsilon, random, jnp.argmax(value, axis=-1)), ()
+    return jnp.where(chance < epsilon, random, jnp.argmax(value, axis=-1)), (), carry
 
 
-def greedy(state: State, observation: PyTree) -> Array:
+def greedy(state: State, observation: PyTree, carry: tuple[()] = ()) -> tuple[Array, tuple[()]]:
     """The actions ``[B]`` of highest value for observations ``[B, …]``."""
-    return jnp.argmax(action_values(state, state.params, observation), axis=-1)
+    return jnp.argmax(action_values(state, state.params, observation), axis=-1), carry
 
 
 def action_values(state: State, params: PyTree, observation: PyTree) -> Array:

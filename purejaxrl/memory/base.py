@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 from purejaxrl.types import Array, Key, PyTree, Transition
 
@@ -17,9 +17,8 @@ class Memory(Protocol[M]):
     write at an unbatched index stays in place, a write at a batched one becomes a scatter.
     """
 
-    @property
-    def warmup_steps(self) -> int:
-        """Environment steps to store before the first update."""
+    def warmup(self, rollout_length: int, num_envs: int) -> int:
+        """Environment steps to store before the first update, where rollouts are of such a size."""
         ...
 
     @property
@@ -40,4 +39,16 @@ class Memory(Protocol[M]):
 
     def sample(self, memory: M, key: Key, count: Array | int) -> PyTree:
         """What an update is fed, out of the ``count`` rollouts stored."""
+        ...
+
+
+@runtime_checkable
+class Prioritised(Protocol[M]):
+    """What a memory has besides if it is told what an update made of its batches.
+
+    The agent's state has the field ``priority`` then, ``[batch_size]``, of its last update's batch.
+    """
+
+    def revise(self, memory: M, batches: PyTree, priorities: Array) -> M:
+        """Gives the transitions of batches ``[U, …]`` the priorities ``[U, batch_size]``."""
         ...

@@ -30,6 +30,10 @@ class Replay:
     batch_size: int
     warmup_steps: int
 
+    def warmup(self, rollout_length: int, num_envs: int) -> int:
+        del rollout_length, num_envs
+        return self.warmup_steps
+
     @property
     def environment_axis(self) -> int:
         return 0

@@ -16,6 +16,10 @@ class LastRollout:
 
     warmup_steps: int = 0
 
+    def warmup(self, rollout_length: int, num_envs: int) -> int:
+        del rollout_length, num_envs
+        return self.warmup_steps
+
     @property
     def environment_axis(self) -> int:
         return 1

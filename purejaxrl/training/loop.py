@@ -8,7 +8,7 @@ in-place slice, not a scatter, and no branch is ever taken both ways.
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import gymnasium
 import jax
@@ -18,7 +18,7 @@ from flax import struct
 from purejaxrl import networks
 from purejaxrl.environments import VectorEnvironment, release, resumable
 from purejaxrl.environments.base import begin_episodes, select
-from purejaxrl.memory import Memory
+from purejaxrl.memory import Memory, Prioritised
 from purejaxrl.sampling import numbered_keys
 from purejaxrl.training import spread
 from purejaxrl.training.settings import Settings
@@ -26,7 +26,11 @@ from purejaxrl.types import Array, EpisodeStatistics, InvalidInput, Key, Metrics
 
 
 class Agent(Protocol):
-    """What a module of :mod:`purejaxrl.agents` offers; the loop knows no more of an algorithm."""
+    """What a module of :mod:`purejaxrl.agents` offers; the loop knows no more of an algorithm.
+
+    ``carry`` is what a policy remembers of its episode, ``[B, …]``; one that remembers nothing, and so
+    is no :class:`Recurrent`, is given ``()`` and gives that back.
+    """
 
     def init(
         self,
@@ -38,11 +42,22 @@ class Agent(Protocol):
 
     def memory(self, config: Any) -> Memory[Any]: ...
 
-    def act(self, state: Any, observation: PyTree, key: Key, step: Array | int) -> tuple[Array, PyTree]: ...
+    def act(
+        self, state: Any, observation: PyTree, key: Key, step: Array | int, carry: PyTree
+    ) -> tuple[Array, PyTree, PyTree]: ...
 
-    def greedy(self, state: Any, observation: PyTree) -> Array: ...
+    def greedy(self, state: Any, observation: PyTree, carry: PyTree) -> tuple[Array, PyTree]: ...
 
     def update(self, state: Any, batch: PyTree) -> Any: ...
+
+
+@runtime_checkable
+class Recurrent(Protocol):
+    """What an agent has besides if its policy remembers."""
+
+    def initial_carry(self, state: Any, num_envs: int) -> PyTree:
+        """What is remembered as an episode begins, ``[num_envs, …]``."""
+        ...
 
 
 @struct.dataclass
@@ -53,6 +68,7 @@ class Runner:
     environment: Any  # the VectorEnvironment, for its knobs
     environment_state: Any
     observation: PyTree  # [B, …], to act on next
+    carry: PyTree  # [B, …], what the policy remembers of the episodes that are under way
     memory: Any
     key: Key  # of acting and of the environment, folded with twice the step's index and one more
     update_key: Key  # folded with the update's
@@ -92,7 +108,7 @@ class Loop:
     mesh: jax.sharding.Mesh | None = None
 
     def __post_init__(self) -> None:
-        self.settings.check(self.memory.warmup_steps)
+        self.settings.check(self.warmup_steps)
         if self.environment.num_envs != self.settings.num_envs:
             raise InvalidInput(
                 f"the environment is a batch of {self.environment.num_envs}, not of"
@@ -119,12 +135,17 @@ class Loop:
         return self.agent.memory(self.config)
 
     @property
+    def warmup_steps(self) -> int:
+        """Environment steps before the first update."""
+        return self.memory.warmup(self.settings.rollout_length, self.settings.num_envs)
+
+    @property
     def warmup_iterations(self) -> int:
-        return self.settings.warmup_iterations(self.memory.warmup_steps)
+        return self.settings.warmup_iterations(self.warmup_steps)
 
     @property
     def iterations_per_epoch(self) -> int:
-        return self.settings.iterations_per_epoch(self.memory.warmup_steps)
+        return self.settings.iterations_per_epoch(self.warmup_steps)
 
     def begin(self, key: Key) -> tuple[Runner, Metrics]:
         """A fresh run after its warm-up, and the metrics of that: the policy before any update."""
@@ -139,6 +160,7 @@ class Loop:
             environment=environment,
             environment_state=environment_state,
             observation=observation,
+            carry=self.spread(self.initial_carry(agent, self.settings.num_envs)),
             memory=self.memory.init(
                 self.example(agent), self.settings.rollout_length, self.settings.num_envs
             ),
@@ -168,19 +190,21 @@ class Loop:
             count = first + i
             runner, tally = self.collect(runner, tally, count)
 
-            def learn(
-                carry: tuple[Any, Array, Array], batch: PyTree
-            ) -> tuple[tuple[Any, Array, Array], None]:
+            def learn(carry: tuple[Any, Array, Array], batch: PyTree) -> tuple[tuple[Any, Array, Array], Any]:
                 agent, _, total = carry
                 agent = self.agent.update(agent, batch)
                 last = stack(agent.info)
-                return (dataclasses.replace(agent, info=info), last, total + last), None
+                priority = agent.priority if isinstance(self.memory, Prioritised) else ()
+                return (dataclasses.replace(agent, info=info), last, total + last), priority
 
             # All batches of an iteration are drawn before the scan over them: a buffer that a scan
             # reads would be copied when the next iteration writes to it.
             batches = self.sample(runner, count)
             learner = (runner.agent, last, tally.sums[2:])
-            (agent, last, total), _ = jax.lax.scan(learn, learner, batches)
+            (agent, last, total), priorities = jax.lax.scan(learn, learner, batches)
+            if isinstance(self.memory, Prioritised):
+                memory = self.memory.revise(runner.memory, batches, priorities)
+                runner = dataclasses.replace(runner, memory=memory)
             tally = dataclasses.replace(tally, sums=jnp.concatenate([tally.sums[:2], total]))
             return (dataclasses.replace(runner, agent=agent), count_finite(tally, i), last), None
 
@@ -195,7 +219,12 @@ class Loop:
         # Evaluations fold in small numbers, the number of epochs done.
         key = jax.random.fold_in(runner.evaluation_key, jnp.uint32(2**31) + index.astype(jnp.uint32))
         environment_state, observation = runner.environment.reset(key)
-        return dataclasses.replace(runner, environment_state=environment_state, observation=observation)
+        return dataclasses.replace(
+            runner,
+            environment_state=environment_state,
+            observation=observation,
+            carry=self.initial_carry(runner.agent, self.settings.num_envs),
+        )
 
     def epochs(self, runner: Runner) -> tuple[Runner, Metrics]:
         """Every epoch of a run that has begun. Metrics have a leading axis ``[num_epochs]``."""
@@ -225,7 +254,7 @@ class Loop:
         XLA carries a sharding on from what it is told: an axis that nothing has sharded yet, such as
         that of fresh environments, is computed whole on every device.
         """
-        size = jax.tree.leaves(tree)[0].shape[axis or 0]
+        size = jax.tree.leaves(tree)[0].shape[axis or 0] if jax.tree.leaves(tree) else 0
         if self.mesh is None or (axis is not None and size % self.mesh.size):
             return tree
         return jax.lax.with_sharding_constraint(tree, spread.sharding(self.mesh, axis))
@@ -234,27 +263,29 @@ class Loop:
         """Acts for one rollout, the run's ``count``-th, and remembers it."""
         length = self.settings.rollout_length
         environment = runner.environment
+        begun = self.initial_carry(runner.agent, self.settings.num_envs)
 
         def interact(
-            carry: tuple[Any, PyTree, Tally], index: Array
-        ) -> tuple[tuple[Any, PyTree, Tally], Transition]:
-            state, observation, tally = carry
+            carried: tuple[Any, PyTree, PyTree, Tally], index: Array
+        ) -> tuple[tuple[Any, PyTree, PyTree, Tally], Transition]:
+            state, observation, carry, tally = carried
             act_key, step_key = numbered_keys(runner.key, 2 * index, 2)
             step = index * self.settings.num_envs
-            action, extras = self.agent.act(runner.agent, observation, act_key, step)
+            action, extras, carry = self.agent.act(runner.agent, observation, act_key, step, carry)
             state, timestep = environment.step(step_key, state, action)
-            carry = (state, timestep.observation, count_episodes(tally, timestep))
-            return carry, timestep.transition(observation, action, extras)
+            carry = select(timestep.ended, begun, carry)
+            carried = (state, timestep.observation, carry, count_episodes(tally, timestep))
+            return carried, timestep.transition(observation, action, extras)
 
-        (environment_state, observation, tally), rollout = jax.lax.scan(
+        (environment_state, observation, carry, tally), rollout = jax.lax.scan(
             interact,
-            (runner.environment_state, runner.observation, tally),
+            (runner.environment_state, runner.observation, runner.carry, tally),
             count * length + jnp.arange(length),
         )
         tally = dataclasses.replace(tally, sums=tally.sums.at[:2].add(experience_sums(rollout)))
         memory = self.memory.add(runner.memory, rollout, count)
         runner = dataclasses.replace(
-            runner, environment_state=environment_state, observation=observation, memory=memory
+            runner, environment_state=environment_state, observation=observation, carry=carry, memory=memory
         )
         return runner, tally
 
@@ -273,15 +304,22 @@ class Loop:
         reset_key, step_key = jax.random.split(jax.random.fold_in(runner.evaluation_key, index))
         state, observation = self.spread(environment.reset(reset_key))
 
-        def interact(carry: tuple[Any, PyTree, Any], i: Array) -> tuple[tuple[Any, PyTree, Any], None]:
-            state, observation, first = carry
-            action = self.agent.greedy(runner.agent, observation)
+        begun = self.initial_carry(runner.agent, environment.num_envs)
+
+        def interact(
+            carried: tuple[Any, PyTree, PyTree, Any], i: Array
+        ) -> tuple[tuple[Any, PyTree, PyTree, Any], None]:
+            state, observation, carry, first = carried
+            action, carry = self.agent.greedy(runner.agent, observation, carry)
             state, timestep = environment.step(jax.random.fold_in(step_key, i), state, action)
+            carry = select(timestep.ended, begun, carry)
             first = select(first[0], first, (timestep.finished, timestep.episode))
-            return (state, timestep.observation, first), None
+            return (state, timestep.observation, carry, first), None
 
         first = (jnp.zeros(environment.num_envs, bool), begin_episodes(environment.num_envs))
-        (state, _, first), _ = jax.lax.scan(interact, (state, observation, first), jnp.arange(steps))
+        (state, _, _, first), _ = jax.lax.scan(
+            interact, (state, observation, begun, first), jnp.arange(steps)
+        )
         release(state)  # simulators on the host, where there are any
         return first
 
@@ -310,12 +348,17 @@ class Loop:
             update=unstack(tally.sums[2:] / updates, runner.agent.info),
         )
 
+    def initial_carry(self, agent: Any, num_envs: int) -> PyTree:
+        """What the policy remembers as its episodes begin, ``[num_envs, …]``; ``()`` if it never does."""
+        return self.agent.initial_carry(agent, num_envs) if isinstance(self.agent, Recurrent) else ()
+
     def example(self, agent: Any) -> Transition:
         """A transition's shapes and types, with arrays that hold nothing."""
         environment = self.environment
         observation = networks.example(environment.observation_space)
         batch = jax.tree.map(lambda leaf: leaf[None], observation)
-        action, extras = jax.eval_shape(self.agent.act, agent, batch, jax.random.key(0), 0)
+        carry = self.initial_carry(agent, 1)
+        action, extras, _ = jax.eval_shape(self.agent.act, agent, batch, jax.random.key(0), 0, carry)
         no = jnp.bool_(False)
         return Transition(
             observation=observation,

@@ -135,6 +135,7 @@ def acting(agent: PyTree, environment: Any, evaluation_key: Any) -> Runner:
         environment=environment,
         environment_state=nothing,
         observation=nothing,
+        carry=nothing,
         memory=nothing,
         key=nothing,
         update_key=nothing,

@@ -154,7 +154,7 @@ class Session:
             self.made.loop.settings, total_steps=then["total_steps"], num_epochs=then["num_epochs"]
         )
         same = (then["total_steps"], then["num_epochs"]) == (now["total_steps"], now["num_epochs"])
-        was = before.iterations_per_epoch(self.made.loop.memory.warmup_steps)
+        was = before.iterations_per_epoch(self.made.loop.warmup_steps)
         if not same and (points or was != length):
             raise InvalidInput(
                 f"{self.record.folder} has epochs of {was} iterations (total_steps ="

@@ -49,7 +49,7 @@ def of_runners(runners: PyTree, memory: Memory[Any], mesh: Mesh) -> PyTree:
     Environments are axis 1 of what they and the agent hand each other. In a memory they are where it
     has them. Everything else, parameters and keys above all, is on every device.
     """
-    axes = {"environment_state": 1, "observation": 1, "memory": 1 + memory.environment_axis}
+    axes = {"environment_state": 1, "observation": 1, "carry": 1, "memory": 1 + memory.environment_axis}
 
     def place(name: str) -> PyTree:
         where = sharding(mesh, axes.get(name))

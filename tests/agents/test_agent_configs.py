@@ -159,7 +159,7 @@ def remembered(name: str, config: Any) -> Any:
     stored = memory.init(jax.tree.map(lambda leaf: leaf[0, 0], rollout(name, 0)), 4, 1)
     for count in range(3):
         stored = memory.add(stored, rollout(name, count), count)
-    return memory.warmup_steps, memory.sample(stored, jax.random.key(3), 3)
+    return memory.warmup(4, 1), memory.sample(stored, jax.random.key(3), 3)
 
 
 PLACES = {"init": first_params, "update": updated_params, "act": actions, "memory": remembered}
@@ -206,10 +206,10 @@ def test_noise_ends_where_its_steps_do() -> None:
     config = BASE["ddpg"].replace(noise_start=1.0, noise_end=0.0, noise_steps=1, warmup_steps=0)
     state, observation = make("ddpg", config), jnp.zeros((4, 3, 3))
     assert not np.array_equal(
-        ddpg.act(state, observation, jax.random.key(0), 0)[0], ddpg.greedy(state, observation)
+        ddpg.act(state, observation, jax.random.key(0), 0)[0], ddpg.greedy(state, observation)[0]
     )
     np.testing.assert_array_equal(
-        ddpg.act(state, observation, jax.random.key(0), 1)[0], ddpg.greedy(state, observation)
+        ddpg.act(state, observation, jax.random.key(0), 1)[0], ddpg.greedy(state, observation)[0]
     )
 
 

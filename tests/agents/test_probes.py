@@ -104,7 +104,7 @@ def learnt(name: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         key, probe = key_and_probe
         environment = vectorise(dataclasses.replace(probe, continuous=agent is ddpg), settings.num_envs)
         runner, _ = Loop(agent, config, environment, settings).train(key)
-        return value(runner.agent), agent.greedy(runner.agent, OBSERVATIONS)
+        return value(runner.agent), agent.greedy(runner.agent, OBSERVATIONS)[0]
 
     keys = jax.random.split(jax.random.key(0), len(PROBES) * NUM_SEEDS)
     probes = jax.tree.map(lambda *knobs: jnp.repeat(jnp.stack(knobs), NUM_SEEDS), *PROBES.values())

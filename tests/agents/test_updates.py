@@ -124,12 +124,12 @@ def test_dqn_acts_epsilon_greedily() -> None:
     observation = jnp.zeros(20_000, jnp.int32)  # where action 0 is the best
     # Of the random actions half are the best: epsilon falls from 0.8 by 0.006 a step.
     for step, epsilon in [(0, 0.8), (50, 0.5), (100, 0.2), (10_000, 0.2)]:
-        action, extras = dqn.act(state, observation, jax.random.key(step), step)
+        action, extras, _ = dqn.act(state, observation, jax.random.key(step), step)
         assert extras == ()
         close(jnp.mean(action), epsilon / 2, rtol=0, atol=0.015)
-    np.testing.assert_array_equal(dqn.greedy(state, jnp.array([0, 1, 2])), [0, 1, 0])
+    np.testing.assert_array_equal(dqn.greedy(state, jnp.array([0, 1, 2]))[0], [0, 1, 0])
     flipped = dataclasses.replace(state, params=tree(q=rows([2.0, 3.5], [6.0, 1.0], [-50.0, 0.0])))
-    np.testing.assert_array_equal(dqn.greedy(flipped, jnp.array([0, 1, 2])), [1, 0, 1])
+    np.testing.assert_array_equal(dqn.greedy(flipped, jnp.array([0, 1, 2]))[0], [1, 0, 1])
 
 
 # --- A2C ---------------------------------------------------------------------------------------
@@ -234,10 +234,10 @@ def test_a2c_optimiser_s_step_by_hand(config: dict[str, Any], step: float) -> No
 def test_a2c_acts_by_its_policy() -> None:
     state = a2c_state()
     state = dataclasses.replace(state, params=tree(logits=rows([0.0, np.log(3)], [5.0, -5.0]), v=rows(0.0)))
-    action, extras = a2c.act(state, jnp.zeros(20_000, jnp.int32), jax.random.key(0), 0)
+    action, extras, _ = a2c.act(state, jnp.zeros(20_000, jnp.int32), jax.random.key(0), 0)
     assert extras == ()
     close(jnp.mean(action), 0.75, rtol=0, atol=0.01)
-    np.testing.assert_array_equal(a2c.greedy(state, jnp.array([0, 1])), [1, 0])
+    np.testing.assert_array_equal(a2c.greedy(state, jnp.array([0, 1]))[0], [1, 0])
 
 
 # --- DDPG --------------------------------------------------------------------------------------
@@ -339,12 +339,12 @@ def test_ddpg_acts_in_the_range_of_the_space() -> None:
     state = ddpg_state(ASYMMETRIC, noise_start=0.0, noise_end=0.0, warmup_steps=0)
     state = dataclasses.replace(state, actor_params=tree(mu=rows([-1.0, 0.0, 1.0], [0.5, 0.5, -0.5])))
     expected = [[0.0, 0.0, 6.0], [7.5, 1.0, 5.25]]
-    close(ddpg.greedy(state, jnp.array([0, 1])), expected)
-    action, extras = ddpg.act(state, jnp.array([0, 1]), jax.random.key(0), 0)
+    close(ddpg.greedy(state, jnp.array([0, 1]))[0], expected)
+    action, extras, _ = ddpg.act(state, jnp.array([0, 1]), jax.random.key(0), 0)
     assert extras == ()
     close(action, expected)  # without noise, what is acted is what is greedy
     loud = ddpg_state(ASYMMETRIC, noise_start=1.0, noise_end=1.0, warmup_steps=0)
-    action, _ = ddpg.act(loud, jnp.zeros(2_000, jnp.int32), jax.random.key(0), 0)
+    action, _, _ = ddpg.act(loud, jnp.zeros(2_000, jnp.int32), jax.random.key(0), 0)
     close(jnp.min(action, 0), ASYMMETRIC.low)  # clipped at the bounds, and reaching them
     close(jnp.max(action, 0), ASYMMETRIC.high)
 
@@ -354,7 +354,7 @@ def test_ddpg_noise_follows_its_schedule() -> None:
     state = ddpg_state(noise_start=0.2, noise_end=0.1, noise_steps=100, warmup_steps=0)
     state = dataclasses.replace(state, actor_params=tree(mu=rows([0.25])))
     for step, deviation in [(0, 0.4), (50, 0.3), (100, 0.2), (10_000, 0.2)]:
-        action, _ = ddpg.act(state, jnp.zeros(20_000, jnp.int32), jax.random.key(step), step)
+        action, _, _ = ddpg.act(state, jnp.zeros(20_000, jnp.int32), jax.random.key(step), step)
         close(jnp.std(action), deviation, rtol=0.03)
         close(jnp.mean(action), 0.5, rtol=0, atol=0.01)
 
@@ -364,12 +364,12 @@ def test_ddpg_warm_up_is_uniform_over_the_whole_range(space: gymnasium.spaces.Bo
     state = ddpg_state(space, warmup_steps=100, noise_start=0.0, noise_end=0.0)
     observation = jnp.zeros(20_000, jnp.int32)
     for step in (0, 99):
-        action, _ = ddpg.act(state, observation, jax.random.key(step), step)
+        action, _, _ = ddpg.act(state, observation, jax.random.key(step), step)
         share = (np.asarray(action) - space.low) / (space.high - space.low)
         assert share.min() >= 0
         assert share.max() <= 1
         for i in range(space.shape[0]):
             counts, _ = np.histogram(share[:, i], bins=10, range=(0, 1))
             close(counts / 20_000, np.full(10, 0.1), rtol=0, atol=0.01)
-    action, _ = ddpg.act(state, observation, jax.random.key(0), 100)  # the first step of the policy
-    close(action, ddpg.greedy(state, observation))
+    action, _, _ = ddpg.act(state, observation, jax.random.key(0), 100)  # the first step of the policy
+    close(action, ddpg.greedy(state, observation)[0])

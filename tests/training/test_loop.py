@@ -89,11 +89,12 @@ def agent(warmup_steps: int = 0, replay: tuple[int, int] | None = None) -> Any:
             info={"squared": jnp.float32(0), "step": jnp.float32(0)},
         ),
         memory=lambda config: LastRollout(warmup_steps) if replay is None else Replay(*replay, warmup_steps),
-        act=lambda state, observation, key, step: (
+        act=lambda state, observation, key, step, carry: (
             jnp.full(observation.shape[0], EXPLORE, jnp.int32),
             {"environment step": jnp.full(observation.shape[0], step, jnp.int32)},
+            carry,
         ),
-        greedy=lambda state, observation: jnp.full(observation.shape[0], GREEDY, jnp.int32),
+        greedy=lambda state, observation, carry: (jnp.full(observation.shape[0], GREEDY, jnp.int32), carry),
         update=update,
     )
 
@@ -232,9 +233,10 @@ def test_updates_are_traced_once_in_a_run() -> None:
 def test_every_draw_has_a_key_of_its_own() -> None:
     """Actions differ from step to step and from environment to environment; batches from update to update."""
     module = agent(0, replay=(16, 4))
-    module.act = lambda state, observation, key, step: (
+    module.act = lambda state, observation, key, step, carry: (
         jax.random.randint(key, observation.shape[:1], 0, 2**30),
         (),
+        carry,
     )
     settings = Settings(
         total_steps=16,

@@ -93,11 +93,13 @@ def agent() -> ModuleType:
         chosen = (state.config.only < 0) | (state.config.only == state.mark)
         return chosen & (jnp.float32(at) == iteration)
 
-    def act(state: State, observation: Array, key: Key, step: Array) -> tuple[Array, tuple[()]]:
+    def act(
+        state: State, observation: Array, key: Key, step: Array, carry: tuple[()]
+    ) -> tuple[Array, tuple[()], tuple[()]]:
         iteration = step // SETTINGS.rollout_size
         action = jnp.where(now(state, state.config.observation, iteration), OBSERVATION, SOUND)
         action = jnp.where(now(state, state.config.reward, iteration), REWARD, action)
-        return jnp.full(observation.shape[0], action), ()
+        return jnp.full(observation.shape[0], action), (), carry
 
     def update(state: State, batch: Transition) -> State:
         config, iteration = state.config, state.count
@@ -111,7 +113,7 @@ def agent() -> ModuleType:
         init=init,
         memory=lambda config: LastRollout(4 * WARM_UP),
         act=act,
-        greedy=lambda state, observation: jnp.zeros(observation.shape[0], jnp.int32),
+        greedy=lambda state, observation, carry: (jnp.zeros(observation.shape[0], jnp.int32), carry),
         update=update,
     )
     return module
