@@ -15,10 +15,16 @@ from purejaxrl.environments.base import (
 )
 from purejaxrl.environments.cartpole import CartPole
 from purejaxrl.environments.catch import Catch
+from purejaxrl.environments.cliff_walking import CliffWalking
 from purejaxrl.environments.envpool_ffi import FfiEnvironment
+from purejaxrl.environments.four_rooms import FourRooms
 from purejaxrl.environments.host import HostEnvironment, release, reserve_pools
+from purejaxrl.environments.minatar_asterix import Asterix
+from purejaxrl.environments.minatar_breakout import Breakout
 from purejaxrl.environments.mountain_car import MountainCar, MountainCarContinuous
 from purejaxrl.environments.pendulum import Pendulum
+from purejaxrl.environments.random_walk import RandomWalk, ShortCorridor
+from purejaxrl.environments.windy_gridworld import WindyGridworld
 from purejaxrl.types import InvalidInput
 
 __all__ = [
@@ -39,9 +45,16 @@ REGISTRY: dict[str, Callable[..., Environment[Any]]] = {
     "Acrobot-v1": Acrobot,
     "CartPole-v1": CartPole,
     "Catch": Catch,
+    "CliffWalking": CliffWalking,
+    "FourRooms": FourRooms,
+    "MinAtar-Asterix": Asterix,
+    "MinAtar-Breakout": Breakout,
     "MountainCar-v0": MountainCar,
     "MountainCarContinuous-v0": MountainCarContinuous,
     "Pendulum-v1": Pendulum,
+    "RandomWalk": RandomWalk,
+    "ShortCorridor": ShortCorridor,
+    "WindyGridworld": WindyGridworld,
 }
 
 
