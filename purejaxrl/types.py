@@ -42,6 +42,19 @@ class Transition:
 
 
 @struct.dataclass
+class Sample:
+    """Transitions that were not drawn uniformly, and what it takes to make up for that.
+
+    The importance weight of a row is ``probability ** -β``, over the largest in the batch (Schaul et
+    al. 2016, section 3.4).
+    """
+
+    transition: Transition
+    index: Array  # [batch], int32, the memory's name for the row, by which it is told of its priority
+    probability: Array  # [batch], of the row over that of a uniform draw: 1 where all are as likely
+
+
+@struct.dataclass
 class EpisodeStatistics:
     """The episode that the last step belonged to, that step included.
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import dataclasses
 
 import jax
-import jax.core
 import jax.numpy as jnp
-import numpy as np
 
+from purejaxrl.memory import ring
 from purejaxrl.sampling import uniform_index
-from purejaxrl.types import Array, InvalidInput, Key, Transition
+from purejaxrl.types import Array, Key, Transition
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,61 +22,98 @@ class Replay:
     can be paired with the first observation of the following episode or with a row that the ring has
     overwritten since.
 
+    With ``n_step`` above 1 a sample is what n steps led to (Sutton & Barto 2018, section 7.1):
+    ``reward``, ``terminated`` and ``truncated`` are ``[batch, n]``, of the n steps that begin with the
+    one drawn; ``observation``, ``action`` and ``extras`` are that first step's; ``next_observation`` is
+    the successor of the last step that counts, which is the first that ended an episode, for either
+    reason, or else the n-th. Of steps after that, rewards are 0 and flags are False. The newest n - 1
+    steps of an environment are not drawn yet: what follows them has still to come.
+
     Sampling is uniform with replacement: without, it would cost a permutation of the buffer.
     """
 
     capacity: int
     batch_size: int
     warmup_steps: int
+    n_step: int = 1
 
     def warmup(self, rollout_length: int, num_envs: int) -> int:
-        del rollout_length, num_envs
-        return self.warmup_steps
+        """``warmup_steps``, or more where n steps take more."""
+        return ring.warmup(self.warmup_steps, self.n_step, rollout_length, num_envs)
 
     @property
     def environment_axis(self) -> int:
         return 0
 
     def init(self, transition: Transition, rollout_length: int, num_envs: int) -> Transition:
-        """Raises InvalidInput where rollouts do not divide the buffer, or a batch is empty."""
-        rows = rollout_length * num_envs
-        if self.capacity < rows or self.capacity % rows:
-            nearest = max(rows, round(self.capacity / rows) * rows)
-            raise InvalidInput(
-                f"a replay buffer of {self.capacity} transitions cannot be filled by rollouts of"
-                f" {rollout_length} steps × {num_envs} environments = {rows} transitions; its capacity"
-                f" must be a multiple of {rows}, such as {nearest}"
-            )
-        slots = self.capacity // rows
-        return jax.tree.map(
-            lambda leaf: jnp.zeros(
-                (num_envs, slots, rollout_length, *jnp.shape(leaf)), jnp.result_type(leaf)
-            ),
-            transition,
-        )
+        """Raises InvalidInput where rollouts do not divide the buffer, or n steps do not fit."""
+        ring.check_steps("n_step", self.n_step)
+        return ring.empty(self.capacity, self.n_step, transition, rollout_length, num_envs)
 
     def add(self, memory: Transition, rollout: Transition, count: Array | int) -> Transition:
         """Writes the rollout ``[T, B]`` over the oldest one."""
-        slots = memory.reward.shape[1]
-
-        def write(stored: Array, new: Array) -> Array:
-            new = new.swapaxes(0, 1).astype(stored.dtype)
-            return jax.lax.dynamic_update_index_in_dim(stored, new, count % slots, axis=1)
-
-        return jax.tree.map(write, memory, rollout)
+        return ring.write(memory, rollout, count)
 
     def sample(self, memory: Transition, key: Key, count: Array | int) -> Transition:
         """A batch ``[batch_size]`` of the transitions stored.
 
         Raises:
-            InvalidInput: nothing has been stored (where ``count`` is known outside of jit).
+            InvalidInput: nothing, or less than n steps, has been stored (where ``count`` is known
+                outside of jit).
         """
-        if not isinstance(count, jax.core.Tracer) and np.asarray(count) < 1:
-            raise InvalidInput("cannot sample from an empty replay buffer; add at least one rollout first")
+        ring.check_filled(memory, count, self.n_step)
+        if self.n_step > 1:
+            env, position = ring.draw_starts(key, self.batch_size, memory, count, self.n_step)
+            return ring.several_steps(memory, env, position, self.n_step)
         num_envs, slots, length = memory.reward.shape
         rows = length * num_envs
         index = uniform_index(key, (self.batch_size,), jnp.minimum(count, slots) * rows)
         slot, step, env = index // rows, index % rows // num_envs, index % num_envs
         # Behind a barrier, or XLA would work this out again for each array that is looked up.
         place = jax.lax.optimization_barrier((env * slots + slot) * length + step)
-        return jax.tree.map(lambda stored: stored.reshape(-1, *stored.shape[3:])[place], memory)
+        return ring.one_step(memory, place)
+
+
+@dataclasses.dataclass(frozen=True)
+class SequenceReplay:
+    """A ring buffer of ``capacity`` transitions, sampled as ``batch_size`` runs of ``length`` steps.
+
+    Batches are whole transitions ``[batch, length]``, each row the consecutive steps of one
+    environment; all that are stored are drawn as often. A row may reach over the ends of episodes,
+    which its flags tell. For recurrent networks, whose carry is stored in ``extras`` as they act and
+    warmed up on the first steps of a row (Kapturowski et al. 2019, section 3).
+    """
+
+    capacity: int
+    batch_size: int
+    warmup_steps: int
+    length: int
+
+    def warmup(self, rollout_length: int, num_envs: int) -> int:
+        """``warmup_steps``, or more where a row takes more."""
+        return ring.warmup(self.warmup_steps, self.length, rollout_length, num_envs)
+
+    @property
+    def environment_axis(self) -> int:
+        return 0
+
+    def init(self, transition: Transition, rollout_length: int, num_envs: int) -> Transition:
+        """Raises InvalidInput where rollouts do not divide the buffer, or a row does not fit."""
+        ring.check_steps("length", self.length)
+        return ring.empty(self.capacity, self.length, transition, rollout_length, num_envs)
+
+    def add(self, memory: Transition, rollout: Transition, count: Array | int) -> Transition:
+        """Writes the rollout ``[T, B]`` over the oldest one."""
+        return ring.write(memory, rollout, count)
+
+    def sample(self, memory: Transition, key: Key, count: Array | int) -> Transition:
+        """A batch ``[batch_size, length]`` of the transitions stored.
+
+        Raises:
+            InvalidInput: less than ``length`` steps have been stored (where ``count`` is known
+                outside of jit).
+        """
+        ring.check_filled(memory, count, self.length)
+        env, position = ring.draw_starts(key, self.batch_size, memory, count, self.length)
+        row = ring.rows(memory, env[:, None], position[:, None] + jnp.arange(self.length))
+        return ring.one_step(memory, jax.lax.optimization_barrier(row))

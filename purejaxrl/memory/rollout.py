@@ -1,13 +1,15 @@
-"""The memory of an on-policy algorithm: the last rollout, and nothing before it."""
+"""The memories of on-policy algorithms: the last rollout, with or without what came just before it."""
 
 from __future__ import annotations
 
 import dataclasses
 
 import jax
+import jax.core
 import jax.numpy as jnp
+import numpy as np
 
-from purejaxrl.types import Array, Key, Transition
+from purejaxrl.types import Array, InvalidInput, Key, Transition
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,4 +41,54 @@ class LastRollout:
     def sample(self, memory: Transition, key: Key, count: Array | int) -> Transition:
         """The whole rollout; nothing is drawn."""
         del key, count
+        return memory
+
+
+@dataclasses.dataclass(frozen=True)
+class Window:
+    """Feeds an update the last ``extra + T`` steps ``[extra + T, B]``, in order.
+
+    What learns from the ``extra`` steps that follow one, such as n-step SARSA, learns the first T
+    steps, and the last ``extra`` are what follows them: so each step is learnt once, ``extra`` steps
+    after it was taken.
+    """
+
+    extra: int
+
+    def warmup(self, rollout_length: int, num_envs: int) -> int:
+        """As many rollouts as fill the extra steps."""
+        return -(-self.extra // rollout_length) * rollout_length * num_envs
+
+    @property
+    def environment_axis(self) -> int:
+        return 1
+
+    def init(self, transition: Transition, rollout_length: int, num_envs: int) -> Transition:
+        """Room for a rollout and the extra steps. Raises InvalidInput where these are no number."""
+        if isinstance(self.extra, bool) or not isinstance(self.extra, int) or self.extra < 0:
+            raise InvalidInput(f"extra must be a whole number of at least 0, not {self.extra!r}")
+        return LastRollout().init(transition, self.extra + rollout_length, num_envs)
+
+    def add(self, memory: Transition, rollout: Transition, count: Array | int) -> Transition:
+        """Forgets the oldest steps, as many as are new."""
+        del count
+        length = rollout.reward.shape[0]
+        return jax.tree.map(
+            lambda stored, new: jnp.concatenate([stored[length:], new.astype(stored.dtype)]), memory, rollout
+        )
+
+    def sample(self, memory: Transition, key: Key, count: Array | int) -> Transition:
+        """All of it; nothing is drawn.
+
+        Raises:
+            InvalidInput: less than that has been stored (where ``count`` is known outside of jit).
+        """
+        del key
+        kept = memory.reward.shape[0]
+        length = kept - self.extra
+        if not isinstance(count, jax.core.Tracer) and np.asarray(count) * length < kept:
+            raise InvalidInput(
+                f"cannot give {kept} steps after {count} rollouts of {length}; add at least"
+                f" {-(-kept // length)} first"
+            )
         return memory
