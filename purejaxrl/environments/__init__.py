@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Literal, TypeVar
 
 from purejaxrl.environments.acrobot import Acrobot
+from purejaxrl.environments.bandit import Bandit, bsuite_bandit
 from purejaxrl.environments.base import (
     Environment,
     VectorEnvironment,
@@ -16,9 +17,12 @@ from purejaxrl.environments.base import (
 from purejaxrl.environments.cartpole import CartPole
 from purejaxrl.environments.catch import Catch
 from purejaxrl.environments.cliff_walking import CliffWalking
+from purejaxrl.environments.deep_sea import DeepSea
 from purejaxrl.environments.envpool_ffi import FfiEnvironment
 from purejaxrl.environments.four_rooms import FourRooms
 from purejaxrl.environments.host import HostEnvironment, release, reserve_pools
+from purejaxrl.environments.masked import cartpole_without_velocities, pendulum_without_velocity
+from purejaxrl.environments.memory_length import MemoryLength
 from purejaxrl.environments.minatar_asterix import Asterix
 from purejaxrl.environments.minatar_breakout import Breakout
 from purejaxrl.environments.mountain_car import MountainCar, MountainCarContinuous
@@ -43,15 +47,21 @@ E = TypeVar("E", bound=VectorEnvironment[Any])
 
 REGISTRY: dict[str, Callable[..., Environment[Any]]] = {
     "Acrobot-v1": Acrobot,
+    "Bandit": Bandit,
+    "BsuiteBandit": bsuite_bandit,
+    "CartPoleNoVel-v1": cartpole_without_velocities,
     "CartPole-v1": CartPole,
     "Catch": Catch,
     "CliffWalking": CliffWalking,
+    "DeepSea": DeepSea,
     "FourRooms": FourRooms,
+    "MemoryLength": MemoryLength,
     "MinAtar-Asterix": Asterix,
     "MinAtar-Breakout": Breakout,
     "MountainCar-v0": MountainCar,
     "MountainCarContinuous-v0": MountainCarContinuous,
     "Pendulum-v1": Pendulum,
+    "PendulumNoVel-v1": pendulum_without_velocity,
     "RandomWalk": RandomWalk,
     "ShortCorridor": ShortCorridor,
     "WindyGridworld": WindyGridworld,

@@ -1,4 +1,4 @@
-"""Frozen dataclasses as pytrees whose leaves are the knobs that may be swept, and which check what they are given."""
+"""Frozen dataclasses as pytrees whose leaves are the knobs that may be swept."""
 
 from __future__ import annotations
 

@@ -99,7 +99,8 @@ def test_without_a_time_limit_nothing_is_truncated() -> None:
     assert np.max(steps.episode.episode_length) > 4
 
 
-ONE_START = {"CliffWalking", "RandomWalk", "ShortCorridor", "WindyGridworld"}  # where every episode begins
+# where every episode begins
+ONE_START = {"CliffWalking", "MinAtar-Asterix", "RandomWalk", "ShortCorridor", "WindyGridworld"}
 
 
 @pytest.mark.parametrize("name", list(environments.REGISTRY))
