@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
 import numpy as np
 from jax.core import Tracer
 
@@ -35,13 +36,31 @@ def check_whole_knob(name: str, value: Any, least: int, most: float = np.inf) ->
         raise InvalidInput(f"{name} must be a whole number {accepted}, not {value!r}")
 
 
-def check_array(name: str, value: Any, shape: tuple[int, ...]) -> None:
-    """Raises InvalidInput where an array does not end in ``shape``, or is not finite numbers.
+def check_seed(name: str, value: Any) -> None:
+    """Raises InvalidInput where ``value`` is neither None nor a whole number that seeds a generator."""
+    if value is not None and (type(value) is not int or not 0 <= value < 2**32):
+        raise InvalidInput(f"{name} must be None or a whole number from 0 to 2**32 - 1, not {value!r}")
 
-    Axes before that are those of several environments that differ in it.
+
+def array_knob(name: str, value: Any, shape: tuple[int, ...] = (), dtype: type = np.float32) -> Any:
+    """Returns a knob that is an array of ``shape``, as it is or (a list of numbers, say) made one.
+
+    Axes before that shape are those of several environments that differ in it.
+
+    Raises:
+        InvalidInput: it does not end in ``shape``, or it is none of finite numbers; of whole ones, where
+            ``dtype`` is of such. What jax traces is looked at for its shape alone.
     """
-    given = np.shape(value)
-    if given[len(given) - len(shape) :] != shape:
-        raise InvalidInput(f"{name} must be of shape {list(shape)}, not {list(given)}")
-    if not isinstance(value, Tracer) and not np.all(np.isfinite(np.asarray(value, np.float64))):
-        raise InvalidInput(f"{name} must be finite numbers, not {value!r}")
+    if not isinstance(value, Tracer):
+        try:
+            given = np.asarray(value)
+        except ValueError as error:  # rows of different lengths
+            raise InvalidInput(f"{name} must be an array of shape {list(shape)}, not {value!r}") from error
+        kinds = "iu" if np.issubdtype(dtype, np.integer) else "iuf"
+        if given.dtype.kind not in kinds or not np.all(np.isfinite(given)):
+            accepted = "whole" if kinds == "iu" else "finite"
+            raise InvalidInput(f"{name} must be {accepted} numbers, not {value!r}")
+        value = value if isinstance(value, jax.Array) else given.astype(dtype)
+    if np.shape(value)[np.ndim(value) - len(shape) :] != shape:
+        raise InvalidInput(f"{name} must be of shape {list(shape)}, not {list(np.shape(value))}")
+    return value

@@ -100,7 +100,16 @@ def test_without_a_time_limit_nothing_is_truncated() -> None:
 
 
 # where every episode begins
-ONE_START = {"CliffWalking", "MinAtar-Asterix", "RandomWalk", "ShortCorridor", "WindyGridworld"}
+ONE_START = {
+    "Bandit",
+    "BsuiteBandit",
+    "CliffWalking",
+    "DeepSea",
+    "MinAtar-Asterix",
+    "RandomWalk",
+    "ShortCorridor",
+    "WindyGridworld",
+}
 
 
 @pytest.mark.parametrize("name", list(environments.REGISTRY))
