@@ -1,0 +1,160 @@
+"""Runs declared studies and holds what they measure against what was published.
+
+python experiments/reproduce.py --list
+python experiments/reproduce.py dqn-cleanrl-cartpole
+python experiments/reproduce.py --all
+python experiments/reproduce.py --check dqn-cleanrl-cartpole
+python experiments/reproduce.py --table
+
+A study is a value in experiments/studies/: an agent with its hyperparameters, an environment, how long, how
+many seeds of which root key, the published figures and where they are from. Its result goes to
+experiments/results/NAME.json: what was run, on which versions, every seed's figures, and a digest of the
+final parameters. A second run on the same machine has the same digest, which --check confirms. One that
+is interrupted leaves no result.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import studies
+import tyro
+from rich.console import Console
+from studies import results
+from studies.base import Study
+
+from purejaxrl.command_line import exit_code, stopped_by_signals, use_cache, use_devices
+from purejaxrl.types import InvalidInput
+
+
+@dataclasses.dataclass(frozen=True)
+class Arguments:
+    """Runs declared studies and holds what they measure against what was published."""
+
+    names: tyro.conf.Positional[tuple[str, ...]] = ()
+    """Studies to run, by name."""
+    list: bool = False
+    """Name every study, with what was published and what came of it."""
+    all: bool = False
+    """Run every study that has no result yet, or has changed since."""
+    again: bool = False
+    """With --all, run those that have a result, too."""
+    check: bool = False
+    """Run again and compare with the results there are; write none."""
+    table: bool = False
+    """Write the README's table from the results."""
+
+
+def main(words: Sequence[str]) -> int:
+    """Does what the command line asks for, and returns the exit code.
+
+    0, whether figures are met or missed; 1 where a check finds another digest; 2 where something given
+    cannot work; 130 where a run was interrupted.
+    """
+    given = tyro.cli(Arguments, args=words, description=__doc__)
+    chosen = [studies.get(name) for name in given.names]
+    if given.all:
+        if chosen:
+            raise InvalidInput("--all takes no names")
+        known = studies.all_studies().values()
+        chosen = [study for study in known if given.again or given.check or not up_to_date(study)]
+    elif not (chosen or given.list or given.table):
+        raise InvalidInput("name a study, or give --all, --list or --table")
+    out = Console(soft_wrap=True, markup=False, highlight=False)
+    if given.list:
+        out.print(listing())
+    if chosen:
+        use_devices("all", None, max(seeds_of(study) for study in chosen))
+        use_cache(None)
+    code = 0
+    for study in chosen:  # all are looked at before any is run
+        study.check()
+    for number, study in enumerate(chosen, start=1):
+        if len(chosen) > 1:
+            out.print(f"study {number} of {len(chosen)}")
+        with stopped_by_signals():
+            code = max(code, (check if given.check else run)(study, out))
+    if given.table:
+        for study in studies.all_studies().values():
+            result = results.read(study)
+            if result is not None and results.judged(study, result) != result:
+                results.write(study, results.judged(study, result))
+        made = results.with_table(results.README.read_text(), results.table(studies.SECTIONS))
+        results.README.write_text(made)
+        out.print(f"{results.README.name}: the table of {len(studies.all_studies())} studies")
+    return code
+
+
+def run(study: Study, out: Console) -> int:
+    """Runs a study, writes its result and says what came of it."""
+    result = results.result_of(study, study.run.run(study.name))
+    results.write(study, result)
+    out.print(results.report(study, result))
+    return 0
+
+
+def check(study: Study, out: Console) -> int:
+    """Runs a study again and says whether its parameters are those of its result; 1 if not."""
+    recorded = results.read(study)
+    if recorded is None:
+        raise InvalidInput(f"{study.name} has no result to compare with")
+    different = results.changes(study, recorded)
+    if different:
+        raise InvalidInput(f"{study.name} has changed since its result was made: {'; '.join(different)}")
+    outcome = study.run.run(study.name)
+    elsewhere = [
+        f"{name} {then!r}, here {outcome.conditions.get(name)!r}"
+        for name, then in recorded["conditions"].items()
+        if then != outcome.conditions.get(name)
+    ]
+    same = outcome.digest == recorded["digest"]
+    out.print(f"{study.name}: {'the same' if same else 'another'} digest, {outcome.digest[:16]}…")
+    if elsewhere and not same:
+        out.print(f"  the result was made under other conditions: {'; '.join(elsewhere)}")
+    return 0 if same else 1
+
+
+def up_to_date(study: Study) -> bool:
+    """Whether a study has a result, and is what it was then."""
+    result = results.read(study)
+    return result is not None and not results.changes(study, result)
+
+
+def seeds_of(study: Study) -> int:
+    """How many seeds a study has."""
+    return int(study.run.describe().get("num_seeds", 1))
+
+
+def listing() -> str:
+    """Every study in a few lines: name, cost, what it is, and its figures."""
+    lines = []
+    for title, members in studies.SECTIONS.items():
+        lines.append(title)
+        for study in members:
+            result = results.read(study)
+            state = "not run yet" if result is None else f"run on {result['date']}"
+            if result is not None and results.changes(study, result):
+                state += ", changed since: " + "; ".join(results.changes(study, result))
+            lines.append(f"  {study.name}  {study.what}  ({study.cost}; {state})")
+            for name, figure in study.figures.items():
+                if figure.published is not None:
+                    verdict = verdict_of(study, result, name)
+                    lines.append(f"    {figure.what}: published {figure.published}{verdict}")
+    return "\n".join(lines)
+
+
+def verdict_of(study: Study, result: dict[str, Any] | None, name: str) -> str:
+    """What the result says of a figure, in words to append."""
+    if result is None or name not in result["figures"]:
+        return ""
+    figure = study.figures[name]
+    found = results.measure(results.values_of(result, name))
+    assert figure.published is not None
+    return f", measured {results.in_words(found, figure)}: {results.judge(found, figure.published)}"
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code(lambda: main(sys.argv[1:])))

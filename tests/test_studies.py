@@ -1,0 +1,437 @@
+"""Studies: what counts as met, what is repeated to the bit, what is written, and what is committed."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import socket
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import reproduce
+import studies
+from studies import results
+from studies.base import Figure, Outcome, Published, Study, judge, measure
+from studies.running import Exact, Measure, Simulated, Trained
+
+from purejaxrl import command_line
+from purejaxrl.agents import dqn
+from purejaxrl.training import Experiment, Settings
+from purejaxrl.training.seeds import keys
+from purejaxrl.types import InvalidInput, Key, PyTree
+
+TRAINED = Study(
+    name="small",
+    what="DQN, CartPole-v1, 400 steps",
+    run=Trained(
+        Experiment(
+            dqn,
+            dqn.Config(hidden_sizes=(8,), batch_size=8, buffer_capacity=200, warmup_steps=100),
+            "CartPole-v1",
+            Settings(total_steps=400, num_envs=2, rollout_length=5, num_epochs=3, evaluation_episodes=2),
+            num_seeds=3,
+            seed=7,
+        ),
+        {"greedy": Measure("evaluation_return"), "training": Measure("episode_return", epochs=2)},
+    ),
+    figures={
+        "greedy": Figure("return, greedy", Published(500.0, 0.0, rule="at least")),
+        "training": Figure("return, training"),
+    },
+    source="nobody",
+)
+
+
+def toss(key: Key) -> tuple[dict[str, jax.Array], PyTree]:
+    """A figure and parameters of a seed, both drawn from its key."""
+    number = jax.random.normal(key)
+    return {"number": number, "half": number / 2}, {"weights": jnp.full(3, number)}
+
+
+SIMULATED = Study(
+    name="toss",
+    what="A normal number",
+    run=Simulated(toss, {"mean": 0.0}, num_seeds=50, seed=3, seeds_per_call=20),
+    figures={"number": Figure("the number", Published(0.0)), "half": Figure("half of it", Published(9.0))},
+    source="nobody",
+)
+EXACT = Study(
+    name="sum",
+    what="1 + 1",
+    run=Exact(lambda: ({"sum": 1.0 + 1.0}, {"weights": np.ones(2)})),
+    figures={"sum": Figure("the sum", Published(2.0, rule="exactly"))},
+    source="nobody",
+)
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a README, and three studies whose results go there."""
+    monkeypatch.setattr(studies, "SECTIONS", {"Small": (SIMULATED, EXACT), "Smaller": (TRAINED,)})
+    monkeypatch.setattr(results, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(results, "README", tmp_path / "README.md")
+    results.README.write_text(f"before\n{results.BEGIN}\nold\n{results.END}\nafter\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(reproduce, "use_devices", lambda *_: None)  # JAX has started
+    monkeypatch.setattr(reproduce, "use_cache", lambda _: None)
+    return tmp_path
+
+
+def steady(result: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in result.items() if name not in results.VOLATILE}
+
+
+# Means of draws out of [0, 0, 3]: the 95 % interval is [0, 3] (test_statistics.py), the mean 1. Those that
+# agree have an interval of one number.
+WIDE, NARROW = [0.0, 0.0, 3.0], [5.0, 5.0, 5.0]
+
+
+@pytest.mark.parametrize(
+    ("values", "published", "verdict"),
+    [
+        (WIDE, Published(3.0), "pass: inside the interval"),
+        (WIDE, Published(0.0), "pass: inside the interval"),
+        (WIDE, Published(3.2), "miss: 0.2 below it"),
+        (WIDE, Published(-0.5), "miss: 0.5 above it"),
+        # A deviation of 0.4 over 4 runs is a standard error of 0.2.
+        (WIDE, Published(3.15, 0.4, runs=4), "pass: the interval meets the published ± its standard error"),
+        (WIDE, Published(3.25, 0.4, runs=4), "miss: 0.25 below it"),
+        (WIDE, Published(3.25, 0.4), "miss: 0.25 below it"),  # of unknown runs: no error is known
+        (
+            WIDE,
+            Published(3.25, standard_error=0.3),
+            "pass: the interval meets the published ± its standard error",
+        ),
+        (WIDE, Published(0.9, rule="at least"), "pass: reached"),
+        (WIDE, Published(2.9, rule="at least"), "pass: inside the interval"),
+        (WIDE, Published(3.1, rule="at least"), "miss: 0.1 below it"),
+        (WIDE, Published(-1.0, rule="at least"), "pass: reached"),
+        (WIDE, Published(1.1, rule="at most"), "pass: reached"),
+        (WIDE, Published(0.1, rule="at most"), "pass: inside the interval"),
+        (WIDE, Published(-0.1, rule="at most"), "miss: 0.1 above it"),
+        (NARROW, Published(5.0), "pass: inside the interval"),
+        (NARROW, Published(5.1), "miss: 0.1 below it"),
+        (NARROW, Published(5.0, rule="exactly"), "pass: 0 off, 0 allowed"),
+        (NARROW, Published(5.5, rule="exactly", tolerance=0.4), "miss: 0.5 off, 0.4 allowed"),
+        (NARROW, Published(5.5, rule="exactly", tolerance=0.6), "pass: 0.5 off, 0.6 allowed"),
+        ([5.0, np.nan, 5.0], Published(5.0), "miss: 1 of 3 seeds died"),
+        ([np.nan], Published(5.0), "miss: 1 of 1 seeds died"),
+    ],
+)
+def test_verdicts_by_hand(values: list[float], published: Published, verdict: str) -> None:
+    assert str(judge(measure(np.array(values)), published)) == verdict
+
+
+def test_figures_that_cannot_be_are_refused() -> None:
+    with pytest.raises(InvalidInput, match="rule must be one of interval, at least"):
+        Published(1.0, rule="about")  # type: ignore[arg-type]
+    with pytest.raises(InvalidInput, match="value must be finite"):
+        Published(math.nan)
+    with pytest.raises(InvalidInput, match="spread must lie in"):
+        Published(1.0, spread=-1.0)
+
+
+def test_measures_by_hand() -> None:
+    metrics = {
+        "episode_return": np.array(
+            [[9.0, 1, 2, 5], [9, np.nan, 4, np.nan], [9, np.nan, np.nan, np.nan], [1] * 4]
+        ),
+        "episodes": np.array([[1.0, 2, 1, 3], [1, 0, 2, 0], [1, 0, 0, 0], [1] * 4]),
+        "evaluation_return": np.array([[0.0, 7, 3, 4]] * 4),
+        "evaluation_episodes": np.array([[1.0, 1, 1, 1]] * 4),
+        "alive": np.array([[1.0] * 4, [1] * 4, [1] * 4, [1, 1, 1, 0]]),
+    }
+    none = np.nan
+
+    def of(*arguments: Any) -> list[float]:
+        return Measure(*arguments).of(metrics).tolist()
+
+    np.testing.assert_allclose(of("episode_return"), [5, none, none, none])
+    np.testing.assert_allclose(of("episode_return", 2), [(2 * 1 + 5 * 3) / 4, 4, none, none])
+    np.testing.assert_allclose(of("episode_return", 0), [(1 * 2 + 2 + 15) / 6, 4, none, none])  # no warm-up
+    np.testing.assert_allclose(of("evaluation_return"), [4, 4, 4, none])
+    np.testing.assert_allclose(of("evaluation_return", 2, "best"), [4, 4, 4, none])
+    np.testing.assert_allclose(of("evaluation_return", 0, "best"), [7, 7, 7, none])
+
+
+def test_an_experiment_twice_is_the_same_to_the_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    first, second = (results.result_of(TRAINED, TRAINED.run.run(TRAINED.name)) for _ in range(2))
+    assert steady(first) == steady(second)
+    assert len(first["digest"]) == 64
+    assert first["run"]["config"]["batch_size"] == 8
+    assert first["run"]["settings"]["total_steps"] == 400
+    assert first["conditions"]["decisive_versions"]["jax"] == jax.__version__
+    assert len(first["figures"]["greedy"]["values"]) == 3
+    assert first["figures"]["greedy"]["verdict"].startswith("miss")
+    assert first["figures"]["training"]["verdict"] is None
+    text = json.dumps(first)
+    assert str(tmp_path) not in text, "a path"
+    assert socket.gethostname() not in text
+
+
+def test_simulations_by_hand() -> None:
+    outcome = SIMULATED.run.run("toss")
+    expected = np.array([jax.random.normal(key) for key in keys(3, 50)])
+    np.testing.assert_allclose(outcome.values["number"], expected, rtol=1e-6)
+    np.testing.assert_allclose(outcome.values["half"], expected / 2, rtol=1e-6)
+    assert isinstance(SIMULATED.run, Simulated)
+    for changes, same in (
+        ({"seeds_per_call": None}, True),
+        ({"seeds": "map"}, True),
+        ({"seed": 4}, False),
+        ({"num_seeds": 49}, False),
+    ):
+        other = dataclasses.replace(SIMULATED.run, **changes).run("toss")
+        assert (other.digest == outcome.digest) == same, changes
+
+
+def test_digests_tell_parameters_apart() -> None:
+    def of(weights: np.ndarray) -> str:
+        return Exact(lambda: ({"sum": 0.0}, {"weights": weights})).run("sum").digest
+
+    ones = np.ones(3, np.float32)
+    assert of(ones) == of(ones.copy())
+    others = [
+        ones * np.nextafter(np.float32(1), np.float32(2)),
+        ones.astype(np.int32),
+        np.ones(4, np.float32),
+    ]
+    assert len({of(each) for each in (ones, *others)}) == 4
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"config": dqn.Config(learning_rate=-1.0, warmup_steps=100)}, "learning_rate must lie in"),
+        ({"settings": Settings(total_steps=1234)}, "1234 is not"),
+        ({"environment": "CartPole-v7"}, "CartPole-v7"),
+        ({"shard": "environments"}, "share seeds"),
+    ],
+)
+def test_what_cannot_work_says_so_before_anything_is_run(
+    changes: dict[str, Any],
+    message: str,
+    place: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert isinstance(TRAINED.run, Trained)
+    experiment = dataclasses.replace(TRAINED.run.experiment, **changes)
+    wrong = dataclasses.replace(TRAINED, run=dataclasses.replace(TRAINED.run, experiment=experiment))
+    monkeypatch.setattr(studies, "SECTIONS", {"Small": (SIMULATED, wrong)})
+    assert command_line.exit_code(lambda: reproduce.main(["toss", "small"])) == 2
+    assert message in capsys.readouterr().err
+    assert not (place / "results").exists()
+
+
+def test_figures_must_be_those_that_are_measured() -> None:
+    for study in (TRAINED, SIMULATED):
+        with pytest.raises(InvalidInput, match="figures speed are declared"):
+            dataclasses.replace(study, figures={"speed": Figure("speed")}).check()
+    with pytest.raises(InvalidInput, match="declares the figures speed, and measured sum"):
+        results.result_of(
+            dataclasses.replace(EXACT, figures={"speed": Figure("speed")}), EXACT.run.run("sum")
+        )
+    assert isinstance(TRAINED.run, Trained)
+    longer = dataclasses.replace(
+        TRAINED.run, measures={name: Measure("episode_return", 4) for name in TRAINED.figures}
+    )
+    with pytest.raises(InvalidInput, match="epochs must be at most the run's 3, not 4"):
+        dataclasses.replace(TRAINED, run=longer).check()
+    vector = Simulated(lambda key: ({"number": jax.random.normal(key, (2,))}, ()), {}, 2)
+    with pytest.raises(InvalidInput, match=r"'number' must be one number of a seed, not of shape \(2,\)"):
+        dataclasses.replace(SIMULATED, run=vector, figures={"number": Figure("number")}).check()
+
+
+def test_running_listing_checking_and_the_table(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert reproduce.main(["toss", "sum"]) == 0
+    said = capsys.readouterr().out
+    assert "published 0; pass: inside the interval" in said
+    assert "published 9; miss:" in said
+    assert "the sum: 2.00\n    published 2; pass: 0 off" in said
+    assert sorted(path.name for path in (place / "results").iterdir()) == ["sum.json", "toss.json"]
+    assert reproduce.main(["--list"]) == 0
+    listed = capsys.readouterr().out
+    for study in (SIMULATED, EXACT, TRAINED):
+        assert study.name in listed
+        assert study.what in listed
+    assert "not run yet" in listed.partition("small")[2]
+    assert reproduce.main(["--check", "toss", "sum"]) == 0
+    assert capsys.readouterr().out.count("the same digest") == 2
+    assert reproduce.main(["--table"]) == 0
+    text = results.README.read_text()
+    assert text.startswith(f"before\n{results.BEGIN}\n### Small\n")
+    assert text.endswith(f"{results.END}\nafter\n")
+    assert "| 1 + 1 (`sum`) | the sum | 2 | 2.00 |  |  |  |" in text
+    assert "| half of it | 9 |" in text
+    assert "**miss**" in text
+    assert "| ≥ 500 ± 0 | not run yet |" in text
+    assert reproduce.main(["--table"]) == 0
+    assert results.README.read_text() == text
+    # Another result is another table.
+    result = results.read(SIMULATED)
+    assert result is not None
+    result["figures"]["half"]["values"] = [9.0] * 50
+    results.write(SIMULATED, result)
+    assert results.table(studies.SECTIONS) not in text
+    assert reproduce.main(["--table"]) == 0
+    again = results.read(SIMULATED)
+    assert again is not None
+    assert again["figures"]["half"]["verdict"] == "pass: inside the interval"
+    # And another digest is noticed.
+    results.write(SIMULATED, result | {"digest": "0" * 64})
+    assert reproduce.main(["--check", "toss"]) == 1
+    assert "another digest" in capsys.readouterr().out
+
+
+def test_all_runs_what_has_no_result_or_has_changed(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[str] = []
+
+    def run(study: Study, out: object) -> int:
+        ran.append(study.name)
+        outcome = Outcome({name: np.ones(2) for name in study.figures}, "0" * 64, {}, 1.0, 2.0)
+        results.write(study, results.result_of(study, outcome))
+        return 0
+
+    monkeypatch.setattr(reproduce, "run", run)
+    for words, expected in (
+        (["--all"], ["toss", "sum", "small"]),
+        (["--all"], []),
+        (["--all", "--again"], ["toss", "sum", "small"]),
+    ):
+        ran.clear()
+        assert reproduce.main(words) == 0
+        assert ran == expected
+    assert isinstance(SIMULATED.run, Simulated)
+    changed = dataclasses.replace(SIMULATED, run=dataclasses.replace(SIMULATED.run, seed=4))
+    monkeypatch.setattr(studies, "SECTIONS", {"Small": (changed, EXACT), "Smaller": (TRAINED,)})
+    assert "seed: 3 in the result, 4 now" in reproduce.listing()
+    ran.clear()
+    assert reproduce.main(["--all"]) == 0
+    assert ran == ["toss"]
+
+
+def test_a_run_that_is_interrupted_leaves_no_result(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert reproduce.main(["sum"]) == 0
+    before = (place / "results" / "sum.json").read_text()
+
+    def interrupt(*_: Any, **__: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Exact, "run", interrupt)
+    assert command_line.exit_code(lambda: reproduce.main(["sum"])) == 130
+    assert (place / "results" / "sum.json").read_text() == before
+    # While it is written, the old one stays until the new one is whole.
+    monkeypatch.setattr(Path, "replace", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        results.write(EXACT, {"half": 1})
+    assert (place / "results" / "sum.json").read_text() == before
+    assert [path.name for path in (place / "results").iterdir()] == ["sum.json"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["tos"], "unknown study 'tos'; the nearest are toss"),
+        (["toss", "zzzzzz"], "unknown study 'zzzzzz'; see --list"),
+        ([], "name a study, or give --all, --list or --table"),
+        (["--all", "toss"], "--all takes no names"),
+        (["--check", "sum"], "sum has no result to compare with"),
+    ],
+)
+def test_words_that_make_no_sense(
+    words: list[str], message: str, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command_line.exit_code(lambda: reproduce.main(words)) == 2
+    assert message in capsys.readouterr().err
+    assert not (place / "results").exists()
+
+
+def test_marks_must_be_in_the_readme(place: Path) -> None:
+    for text in (
+        "none",
+        results.BEGIN,
+        f"{results.END} {results.BEGIN}",
+        f"{results.BEGIN * 2} {results.END}",
+    ):
+        with pytest.raises(InvalidInput, match="once each"):
+            results.with_table(text, "table")
+
+
+def test_hyperparameters_that_came_later_count_only_where_they_are_set() -> None:
+    assert isinstance(TRAINED.run, Trained)
+    result = results.result_of(
+        TRAINED, Outcome({name: np.ones(3) for name in TRAINED.figures}, "0" * 64, {}, 1.0, 2.0)
+    )
+    result = json.loads(json.dumps(result))
+    assert results.changes(TRAINED, result) == []
+    del result["run"]["config"]["tau"]  # as if it had not been there, or had had its default
+    assert results.changes(TRAINED, result) == []
+    experiment = TRAINED.run.experiment
+    config = dataclasses.replace(experiment.config, tau=0.5)
+    other = dataclasses.replace(TRAINED.run, experiment=dataclasses.replace(experiment, config=config))
+    assert results.changes(dataclasses.replace(TRAINED, run=other), result) == [
+        "config.tau: 'nothing' in the result, 0.5 now"
+    ]
+    result["run"]["config"]["gone"] = 1
+    assert results.changes(TRAINED, result) == ["config.gone: 1 in the result, 'nothing' now"]
+
+
+# What is declared and committed.
+
+DECLARED = studies.all_studies()
+
+
+@pytest.mark.parametrize("name", DECLARED)
+def test_a_declared_study_can_work(name: str) -> None:
+    DECLARED[name].check()
+
+
+@pytest.mark.parametrize("name", DECLARED)
+def test_a_committed_result_is_of_the_study_as_it_is_declared(name: str) -> None:
+    study = DECLARED[name]
+    result = results.read(study)
+    if result is None:
+        pytest.skip("has no result yet")
+    assert results.changes(study, result) == []
+    assert results.judged(study, result) == result, "python experiments/reproduce.py --table"
+    assert len(result["digest"]) == 64
+
+
+def test_every_result_is_of_a_study() -> None:
+    assert {path.stem for path in results.RESULTS.glob("*.json")} <= set(DECLARED)
+
+
+def test_the_readme_has_the_table_of_the_results() -> None:
+    text = results.README.read_text()
+    assert results.with_table(text, results.table(studies.SECTIONS)) == text, (
+        "stale: python experiments/reproduce.py --table"
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name, study in DECLARED.items() if study.cost == "seconds"])
+def test_a_short_study_comes_out_as_it_was_committed(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    study = DECLARED[name]
+    committed = results.read(study)
+    assert committed is not None, "run it and commit its result"
+    found = json.loads(json.dumps(results.result_of(study, study.run.run(name))))
+    for figure in study.figures:
+        then, now = committed["figures"][figure], found["figures"][figure]
+        # The same keys; on another processor other roundings may lead a few seeds elsewhere.
+        width = max((then["high"] - then["low"]) / 2, 1e-6)
+        assert abs(now["mean"] - then["mean"]) <= width, figure
+    if (
+        committed["conditions"] == found["conditions"]
+        and committed["machine"]["git"] == found["machine"]["git"]
+    ):
+        assert found["digest"] == committed["digest"]
