@@ -168,3 +168,8 @@ def decayed_sum(delta_t: Array, decay_t: Array) -> Array:
 def pick(x: Array, index: Array) -> Array:
     """``x[index]``, without the scatter that is its gradient: an eighth of an update of a small network."""
     return jnp.sum(jnp.where(jnp.arange(x.shape[0]) == index, x, 0))
+
+
+def pick_row(x: Array, index: Array) -> Array:
+    """``x[index]`` of ``[A, K]``, likewise."""
+    return jnp.sum(jnp.where((jnp.arange(x.shape[0]) == index)[:, None], x, 0), axis=0)

@@ -54,6 +54,8 @@ PYTORCH: Initialiser = Uniform()
 SMALL: Initialiser = nn.initializers.variance_scaling(1e-4, "fan_in", "truncated_normal")
 
 
+ZEROS: Initialiser = nn.initializers.zeros
+
 INITIALISERS: dict[str, Initialiser] = {"lecun": LECUN, "xavier": XAVIER, "pytorch": PYTORCH}
 ACTIVATIONS: dict[str, Activation] = {"relu": nn.relu, "tanh": nn.tanh}
 
@@ -61,6 +63,7 @@ ACTIVATIONS: dict[str, Activation] = {"relu": nn.relu, "tanh": nn.tanh}
 TorsoName = Literal["auto", "mlp", "small_cnn", "pooling_cnn", "nature_cnn"]
 InitialiserName = Literal["lecun", "xavier", "pytorch"]
 ActivationName = Literal["relu", "tanh"]
+Normalisation = Literal["none", "layer", "batch"]
 
 
 def _bias_init(kernel_init: Initialiser, fan_in: int) -> Initialiser:
@@ -68,9 +71,67 @@ def _bias_init(kernel_init: Initialiser, fan_in: int) -> Initialiser:
     return Uniform(kernel_init.bound(fan_in)) if isinstance(kernel_init, Uniform) else nn.initializers.zeros
 
 
-def _dense(x: Array, features: int, kernel_init: Initialiser, name: str | None = None) -> Array:
+def dense(
+    x: Array,
+    features: int,
+    kernel_init: Initialiser,
+    name: str | None = None,
+    noisy: float | None = None,
+    use_bias: bool = True,
+) -> Array:
+    """A linear layer of the module that calls; with ``noisy``, a :class:`NoisyDense` of that scale."""
+    if noisy is not None:
+        return NoisyDense(features, noisy, name=name)(x)
     bias_init = _bias_init(kernel_init, x.shape[-1])
-    return nn.Dense(features, kernel_init=kernel_init, bias_init=bias_init, name=name)(x)
+    return nn.Dense(features, use_bias, kernel_init=kernel_init, bias_init=bias_init, name=name)(x)
+
+
+class NoisyDense(nn.Module):
+    """A linear layer whose weights and biases are drawn around learnt means with learnt deviations.
+
+    The noise is factorised: a number for each input and one for each output. It is drawn from the
+    random numbers named ``noise``; where there are none the layer is its means.
+
+    Args:
+        features: the number of outputs.
+        scale: σ₀; deviations start at ``scale / sqrt(inputs)``, means uniform in ±1/sqrt(inputs).
+
+    Source: Fortunato et al. (2018), "Noisy networks for exploration", eqs. 9-11 and section 3.2.
+    """
+
+    features: int
+    scale: float = 0.5
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        inputs = x.shape[-1]
+        mean = Uniform(1 / math.sqrt(inputs))
+        deviation = nn.initializers.constant(self.scale / math.sqrt(inputs))
+        kernel = self.param("kernel", mean, (inputs, self.features))
+        bias = self.param("bias", mean, (self.features,))
+        kernel_deviation = self.param("kernel_deviation", deviation, (inputs, self.features))
+        bias_deviation = self.param("bias_deviation", deviation, (self.features,))
+        if self.has_rng("noise"):
+            draws = jax.random.normal(self.make_rng("noise"), (inputs + self.features,))
+            noise = jnp.sign(draws) * jnp.sqrt(jnp.abs(draws))
+            kernel += kernel_deviation * jnp.outer(noise[:inputs], noise[inputs:])
+            bias += bias_deviation * noise[inputs:]
+        return x @ kernel + bias
+
+
+def normalise(module: nn.Module, x: Array, how: Normalisation) -> Array:
+    """Features ``[F]`` of a module made alike in scale, across the features or across the batch.
+
+    ``"layer"`` needs no batch (Ba et al. 2016). ``"batch"`` takes the mean and variance of the batch that the
+    caller vmaps over under the name ``batch`` while the collection ``batch_stats`` is mutable, which is
+    where one learns; elsewhere their running averages (Ioffe & Szegedy 2015).
+    """
+    if how == "layer":
+        return nn.LayerNorm()(x)
+    if how == "batch":
+        learning = module.is_mutable_collection("batch_stats")
+        return nn.BatchNorm(use_running_average=not learning, axis_name="batch")(x)
+    return x
 
 
 def _conv(
@@ -87,7 +148,7 @@ def _conv(
     )(x)
 
 
-def _as_float(observation: Array) -> Array:
+def as_float(observation: Array) -> Array:
     """The observation as floats; bytes (pixels, mostly) are scaled from 0..255 to [0, 1]."""
     observation = jnp.asarray(observation)
     if observation.dtype == jnp.uint8:
@@ -102,7 +163,7 @@ def _as_image(observation: Array) -> Array:
             "A convolutional network sees one image [H, W, C] or board [H, W], "
             f"not shape {observation.shape}; vmap over batches."
         )
-    image = _as_float(observation)
+    image = as_float(observation)
     return image[:, :, None] if image.ndim == 2 else image
 
 
@@ -113,17 +174,22 @@ class MLP(nn.Module):
         features: the width of each layer; the last is that of the feature vector. May be empty.
         activation: a named function, such as ``nn.relu`` or ``nn.tanh``.
         kernel_init: how weights start (and biases, where it is ``Uniform``).
+        normalisation: of what each layer gives to its activation.
+        noisy: the scale of the noise of :class:`NoisyDense`; None for plain layers.
     """
 
     features: tuple[int, ...] = (64, 64)
     activation: Activation = nn.relu
     kernel_init: Initialiser = LECUN
+    normalisation: Normalisation = "none"
+    noisy: float | None = None
 
     @nn.compact
     def __call__(self, observation: Array) -> Array:
-        x = _as_float(observation).reshape(-1)
+        x = as_float(observation).reshape(-1)
         for width in self.features:
-            x = self.activation(_dense(x, width, self.kernel_init))
+            x = dense(x, width, self.kernel_init, noisy=self.noisy)
+            x = self.activation(normalise(self, x, self.normalisation))
         return x
 
 
@@ -131,6 +197,8 @@ class NatureCNN(nn.Module):
     """The network of Mnih et al. (2015), Methods, for images of at least 36 by 36."""
 
     kernel_init: Initialiser = LECUN
+    normalisation: Normalisation = "none"
+    noisy: float | None = None
 
     @nn.compact
     def __call__(self, observation: Array) -> Array:
@@ -140,7 +208,8 @@ class NatureCNN(nn.Module):
         x = nn.relu(_conv(x, 32, 8, 4, self.kernel_init))
         x = nn.relu(_conv(x, 64, 4, 2, self.kernel_init))
         x = nn.relu(_conv(x, 64, 3, 1, self.kernel_init))
-        return nn.relu(_dense(x.reshape(-1), 512, self.kernel_init))
+        x = dense(x.reshape(-1), 512, self.kernel_init, noisy=self.noisy)
+        return nn.relu(normalise(self, x, self.normalisation))
 
 
 class PoolingCNN(nn.Module):
@@ -153,6 +222,8 @@ class PoolingCNN(nn.Module):
     channels: tuple[int, ...] = (32, 32, 64, 64)
     features: int = 512
     kernel_init: Initialiser = XAVIER
+    normalisation: Normalisation = "none"
+    noisy: float | None = None
 
     @nn.compact
     def __call__(self, observation: Array) -> Array:
@@ -160,7 +231,30 @@ class PoolingCNN(nn.Module):
         for channels in self.channels:
             x = nn.relu(_conv(x, channels, 3, 1, self.kernel_init, padding="SAME"))
             x = nn.max_pool(x, (2, 2), strides=(2, 2), padding="SAME")
-        return nn.relu(_dense(x.reshape(-1), self.features, self.kernel_init))
+        x = dense(x.reshape(-1), self.features, self.kernel_init, noisy=self.noisy)
+        return nn.relu(normalise(self, x, self.normalisation))
+
+
+class ShiftedConv(nn.Module):
+    """A convolution of stride 1 without padding, as one matrix product of shifted slices.
+
+    The parameters and the result are ``nn.Conv``'s. On boards of ten by ten it is four times as fast on
+    a CPU as XLA's convolution.
+    """
+
+    features: int
+    kernel: int
+    kernel_init: Initialiser = LECUN
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        size, channels = self.kernel, x.shape[-1]
+        shape = (size, size, channels, self.features)
+        kernel = self.param("kernel", self.kernel_init, shape)
+        bias = self.param("bias", _bias_init(self.kernel_init, size * size * channels), (self.features,))
+        height, width = x.shape[0] - size + 1, x.shape[1] - size + 1
+        slices = [x[i : i + height, j : j + width] for i in range(size) for j in range(size)]
+        return jnp.concatenate(slices, axis=-1) @ kernel.reshape(-1, self.features) + bias
 
 
 class SmallCNN(nn.Module):
@@ -169,38 +263,29 @@ class SmallCNN(nn.Module):
     channels: int = 16
     features: int = 128
     kernel_init: Initialiser = LECUN
+    normalisation: Normalisation = "none"
+    noisy: float | None = None
 
     @nn.compact
     def __call__(self, observation: Array) -> Array:
         x = _as_image(observation)
         if min(x.shape[:2]) < 3:
             raise InvalidInput(f"SmallCNN needs boards of at least 3x3, not {x.shape[0]}x{x.shape[1]}.")
-        x = nn.relu(_conv(x, self.channels, 3, 1, self.kernel_init))
-        return nn.relu(_dense(x.reshape(-1), self.features, self.kernel_init))
+        x = nn.relu(ShiftedConv(self.channels, 3, self.kernel_init, name="Conv_0")(x))
+        x = dense(x.reshape(-1), self.features, self.kernel_init, noisy=self.noisy)
+        return nn.relu(normalise(self, x, self.normalisation))
 
 
 class OneHot(nn.Module):
-    """One of ``n`` observations, numbered from ``start``, as a one-hot vector before a torso."""
+    """One of ``n`` observations, numbered from ``start``, as a one-hot vector before another module."""
 
     n: int
     torso: nn.Module
     start: int = 0
 
     @nn.compact
-    def __call__(self, observation: Array) -> Array:
-        return self.torso(jax.nn.one_hot(observation - self.start, self.n))
-
-
-class QNetwork(nn.Module):
-    """Action values ``[num_actions]`` of an observation."""
-
-    torso: nn.Module
-    num_actions: int
-    kernel_init: Initialiser = LECUN
-
-    @nn.compact
-    def __call__(self, observation: Array) -> Array:
-        return _dense(self.torso(observation), self.num_actions, self.kernel_init, "values")
+    def __call__(self, observation: Array, *more: Any) -> Array:
+        return self.torso(jax.nn.one_hot(observation - self.start, self.n), *more)
 
 
 class ActorCritic(nn.Module):
@@ -228,10 +313,10 @@ class ActorCritic(nn.Module):
     @nn.compact
     def __call__(self, observation: Array) -> tuple[Array, Array]:
         features = self.torso(observation)
-        logits = _dense(features, self.num_actions, self.policy_init, "policy")
+        logits = dense(features, self.num_actions, self.policy_init, "policy")
         if self.critic_torso is not None:
             features = self.critic_torso(observation)
-        return logits, _dense(features, 1, self.value_init, "value")[0]
+        return logits, dense(features, 1, self.value_init, "value")[0]
 
 
 class DeterministicActor(nn.Module):
@@ -246,7 +331,7 @@ class DeterministicActor(nn.Module):
 
     @nn.compact
     def __call__(self, observation: Array) -> Array:
-        return jnp.tanh(_dense(self.torso(observation), self.action_size, self.output_init, "action"))
+        return jnp.tanh(dense(self.torso(observation), self.action_size, self.output_init, "action"))
 
 
 class Critic(nn.Module):
@@ -260,8 +345,8 @@ class Critic(nn.Module):
 
     @nn.compact
     def __call__(self, observation: Array, action: Array) -> Array:
-        x = jnp.concatenate([_as_float(observation).reshape(-1), _as_float(action).reshape(-1)])
-        return _dense(self.torso(x), 1, self.output_init, "value")[0]
+        x = jnp.concatenate([as_float(observation).reshape(-1), as_float(action).reshape(-1)])
+        return dense(self.torso(x), 1, self.output_init, "value")[0]
 
 
 def default_torso(
@@ -269,6 +354,8 @@ def default_torso(
     hidden_sizes: tuple[int, ...] = (64, 64),
     activation: Activation = nn.relu,
     kernel_init: Initialiser = LECUN,
+    normalisation: Normalisation = "none",
+    noisy: float | None = None,
 ) -> nn.Module:
     """The torso that suits an observation space, chosen from its shape.
 
@@ -281,13 +368,14 @@ def default_torso(
         hidden_sizes: of the MLP; convolutional torsos have the sizes of their papers.
         activation: of the MLP, a named function.
         kernel_init: how weights start.
+        normalisation: of what dense layers give to their activations.
+        noisy: the scale of the noise of dense layers; None for none.
 
     Raises:
         InvalidInput: if there is no torso for the space.
     """
-    hidden_sizes = tuple(hidden_sizes)
+    mlp = MLP(tuple(hidden_sizes), activation, kernel_init, normalisation, noisy)
     if isinstance(observation_space, gymnasium.spaces.Discrete):
-        mlp = MLP(hidden_sizes, activation, kernel_init)
         return OneHot(int(observation_space.n), mlp, int(observation_space.start))
     if not isinstance(observation_space, gymnasium.spaces.Box | gymnasium.spaces.MultiBinary):
         raise InvalidInput(
@@ -300,8 +388,10 @@ def default_torso(
     if len(shape) == 3 and shape[0] <= 4 and min(shape[1:]) >= 36:
         raise InvalidInput(f"Images are channel-last [H, W, C]; shape {shape} looks channel-first.")
     if len(shape) < 3 or min(shape[:2]) < 3:
-        return MLP(hidden_sizes, activation, kernel_init)
-    return NatureCNN(kernel_init) if min(shape[:2]) >= 36 else SmallCNN(kernel_init=kernel_init)
+        return mlp
+    if min(shape[:2]) >= 36:
+        return NatureCNN(kernel_init, normalisation, noisy)
+    return SmallCNN(kernel_init=kernel_init, normalisation=normalisation, noisy=noisy)
 
 
 def make_torso(
@@ -310,6 +400,8 @@ def make_torso(
     hidden_sizes: tuple[int, ...],
     activation: ActivationName = "relu",
     initialiser: InitialiserName = "lecun",
+    normalisation: Normalisation = "none",
+    noisy: float | None = None,
 ) -> nn.Module:
     """The torso that a Config names; ``auto`` is :func:`default_torso`.
 
@@ -317,13 +409,14 @@ def make_torso(
         InvalidInput: the torso's name is not known, or it cannot read such observations.
     """
     kernel_init = INITIALISERS[initialiser]
+    layers: Any = {"kernel_init": kernel_init, "normalisation": normalisation, "noisy": noisy}
     if name == "auto":
-        return default_torso(observation_space, hidden_sizes, ACTIVATIONS[activation], kernel_init)
+        return default_torso(observation_space, hidden_sizes, ACTIVATIONS[activation], **layers)
     torsos: dict[str, nn.Module] = {
-        "mlp": MLP(tuple(hidden_sizes), ACTIVATIONS[activation], kernel_init),
-        "small_cnn": SmallCNN(kernel_init=kernel_init),
-        "pooling_cnn": PoolingCNN(kernel_init=kernel_init),
-        "nature_cnn": NatureCNN(kernel_init),
+        "mlp": MLP(tuple(hidden_sizes), ACTIVATIONS[activation], **layers),
+        "small_cnn": SmallCNN(**layers),
+        "pooling_cnn": PoolingCNN(**layers),
+        "nature_cnn": NatureCNN(**layers),
     }
     if name not in torsos:
         raise InvalidInput(f"torso must be one of auto, {', '.join(torsos)}, not {name!r}")

@@ -6,11 +6,44 @@ The optimisers are optax's. PyTorch's RMSProp, which published A2C results rest 
 
 from __future__ import annotations
 
+from typing import Literal, get_args
+
 import jax
 import jax.numpy as jnp
 import optax
 
-from purejaxrl.types import Array, PyTree
+from purejaxrl.types import Array, InvalidInput, PyTree
+
+OptimiserName = Literal["adam", "radam", "rmsprop", "sgd"]
+
+
+def make_optimiser(
+    name: OptimiserName,
+    learning_rate: Array | float,
+    epsilon: Array | float = 1e-8,
+    decay: Array | float = 0.95,
+) -> optax.GradientTransformation:
+    """An optimiser by name; its numbers may be traced, so that a sweep may vmap over them.
+
+    Args:
+        name: ``adam`` (Kingma & Ba 2015), ``radam`` (Liu et al. 2020), ``rmsprop`` as DQN had it: centred
+            (Graves 2013), with ``epsilon`` outside of the root as in PyTorch; or ``sgd``, which has no state.
+        learning_rate: the step size.
+        epsilon: what is added to the root of the mean of squares; ``sgd`` has none.
+        decay: of RMSProp's running means.
+
+    Raises:
+        InvalidInput: there is none of that name.
+    """
+    if name == "adam":
+        return optax.adam(learning_rate, eps=epsilon)  # type: ignore[arg-type]
+    if name == "radam":
+        return optax.radam(learning_rate, eps=epsilon)  # type: ignore[arg-type]
+    if name == "rmsprop":
+        return optax.rmsprop(learning_rate, decay, epsilon, eps_in_sqrt=False, centered=True)  # type: ignore[arg-type]
+    if name == "sgd":
+        return optax.sgd(learning_rate)
+    raise InvalidInput(f"optimiser must be one of {', '.join(get_args(OptimiserName))}, not {name!r}")
 
 
 def clip_gradients(

@@ -89,6 +89,69 @@ def softmax_policy(q: Array, temperature: Array | float) -> Array:
     return jax.nn.softmax(q / temperature)
 
 
+def soft_value(q_t: Array, temperature: Array | float) -> Array:
+    """The mean of the actions' values ``[A]`` under their softmax policy, its entropy counted as a reward.
+
+    Source: Vieillard, Pietquin & Geist (2020), "Munchausen reinforcement learning", eq. 1.
+    """
+    chex.assert_rank([q_t, temperature], [1, 0])
+    chex.assert_type(q_t, float)
+    log_policy = jax.nn.log_softmax(q_t / temperature)
+    return jax.lax.stop_gradient(jnp.sum(jnp.exp(log_policy) * (q_t - temperature * log_policy)))
+
+
+def munchausen_bonus(
+    q_tm1: Array,
+    a_tm1: Array,
+    scale: Array | float,
+    temperature: Array | float,
+    floor: Array | float,
+) -> Array:
+    """What Munchausen adds to a reward: the scaled log-probability of the action under the softmax policy.
+
+    Args:
+        q_tm1: ``[A]``, the target network's values where the action was taken.
+        a_tm1: the action.
+        scale: α.
+        temperature: τ.
+        floor: l₀, below which τ times a log-probability is cut.
+
+    Source: Vieillard, Pietquin & Geist (2020), "Munchausen reinforcement learning", eq. 2 and section 3.
+    """
+    chex.assert_rank([q_tm1, a_tm1, scale, temperature, floor], [1, 0, 0, 0, 0])
+    chex.assert_type([q_tm1, a_tm1], [float, int])
+    log_policy = temperature * pick(jax.nn.log_softmax(q_tm1 / temperature), a_tm1)
+    return jax.lax.stop_gradient(scale * jnp.clip(log_policy, floor, 0.0))
+
+
+def n_step_reward(
+    r_t: Array, terminated_t: Array, truncated_t: Array, discount: Array | float
+) -> tuple[Array, Array]:
+    """The discounted sum of the rewards up to an episode's end, and the discount of what follows.
+
+    Args:
+        r_t: ``[n]``, the rewards of steps that follow each other.
+        terminated_t: ``[n]``, whether the task ended there: nothing follows.
+        truncated_t: ``[n]``, whether it was cut off there: what follows counts.
+        discount: γ.
+
+    Returns:
+        ``r_1 + γ r_2 + … + γᵐ⁻¹ r_m`` and γᵐ, or 0 where the task ended, the m-th step being the first that
+        ended the episode, or the n-th.
+
+    Source: Sutton & Barto (2018), eq. 7.1.
+    """
+    chex.assert_rank([r_t, terminated_t, truncated_t, discount], [1, 1, 1, 0])
+    chex.assert_equal_shape([r_t, terminated_t, truncated_t])
+    total, weight, going_on = jnp.float32(0.0), jnp.float32(1.0), jnp.float32(1.0)
+    for reward, terminated, truncated in zip(r_t, terminated_t, truncated_t, strict=True):
+        total += going_on * weight * reward
+        # A step after the end changes nothing any more.
+        weight *= jnp.where(going_on > 0, discount * (1.0 - terminated), 1.0)
+        going_on *= (1.0 - terminated) * (1.0 - truncated)
+    return total, weight
+
+
 def n_step_return(r_t: Array, discount_t: Array, continue_t: Array, v_t: Array, n: int) -> Array:
     """Returns of ``n`` steps along a trajectory, which may span several episodes.
 

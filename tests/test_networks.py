@@ -22,12 +22,12 @@ from purejaxrl.networks import (
     NatureCNN,
     OneHot,
     PoolingCNN,
-    QNetwork,
     SmallCNN,
     Uniform,
     default_torso,
 )
 from purejaxrl.types import InvalidInput
+from purejaxrl.value_networks import QNetwork
 
 
 def _init(module, *inputs):

@@ -1,4 +1,9 @@
-"""Deep Q-networks (Mnih et al. 2015, "Human-level control through deep reinforcement learning")."""
+"""Deep Q-networks (Mnih et al. 2015, "Human-level control through deep RL") and their family.
+
+What was added to them since are choices in :class:`Config` that go with each other freely: Double, Dueling,
+prioritised replay, n-step returns, noisy networks, distributions of returns (categorical, quantiles,
+implicit quantiles), Munchausen, dropout, normalisation. Rainbow is many of them at once.
+"""
 
 from __future__ import annotations
 
@@ -14,22 +19,23 @@ import numpy as np
 import optax
 from flax import struct
 
-from purejaxrl import checks, losses, networks
+from purejaxrl import checks, distributions, losses, networks, targets, value_networks
 from purejaxrl.checks import static
-from purejaxrl.memory import Replay
-from purejaxrl.optimisers import descend
-from purejaxrl.types import Array, InvalidInput, Key, PyTree, Transition
+from purejaxrl.memory import PrioritisedReplay, Replay
+from purejaxrl.optimisers import OptimiserName, descend, make_optimiser
+from purejaxrl.sampling import numbered_keys
+from purejaxrl.types import Array, InvalidInput, Key, PyTree, Sample, Transition
 
 
 @struct.dataclass
 class Config:
     """Hyperparameters. Numbers are leaves, to be swept under vmap; what fixes a shape is static.
 
-    The defaults are CleanRL's for classic control (``docs/rl-algorithms/dqn.md``).
+    The defaults are CleanRL's for classic control (``docs/rl-algorithms/dqn.md``), with no extension.
     """
 
     learning_rate: float = 2.5e-4
-    """Step size of Adam."""
+    """Step size of the optimiser."""
     discount: float = 0.99
     """γ, the weight of the next step's value, in [0, 1]."""
     epsilon_start: float = 1.0
@@ -37,6 +43,12 @@ class Config:
     epsilon_end: float = 0.05
     """Probability of a random action once it has decayed."""
     epsilon_steps: float = 250_000
+    """Environment steps over which it decays, linearly."""
+    temperature_start: float = 1.0
+    """Of Boltzmann exploration at the first environment step: values of this size make a difference."""
+    temperature_end: float = 0.1
+    """Of Boltzmann exploration once it has decayed."""
+    temperature_steps: float = 250_000
     """Environment steps over which it decays, linearly."""
     tau: float = 1.0
     """How far the target network moves to the online one at a target update; 1 copies it."""
@@ -46,8 +58,75 @@ class Config:
     """Bound on the magnitude of each element of the gradient; None leaves them."""
     max_gradient_norm: float | None = None
     """Bound on the global norm of the gradient; None leaves it."""
+    optimiser_epsilon: float = 1e-8
+    """What the optimiser adds to the root of the mean of squares."""
+    optimiser_decay: float = 0.95
+    """Decay of RMSProp's running means; the others ignore it."""
+    priority_exponent: float = 0.6
+    """α of prioritised replay: 0 samples uniformly, 1 in proportion to the error."""
+    priority_offset: float = 1e-6
+    """What is added to an error, so that none is never seen again."""
+    importance_start: float = 0.4
+    """β of prioritised replay at the first update: how far its bias is corrected."""
+    importance_end: float = 1.0
+    """β once it has grown."""
+    importance_steps: float = 100_000
+    """Updates over which it grows, linearly."""
+    value_low: float = -10.0
+    """The lowest return of a categorical distribution."""
+    value_high: float = 10.0
+    """The highest return of a categorical distribution."""
+    quantile_threshold: float = 1.0
+    """κ of the quantiles' loss: errors up to this are penalised by their square; 0 for none."""
+    munchausen_scale: float = 0.9
+    """α of Munchausen: how much of the action's log-probability is added to its reward."""
+    munchausen_temperature: float = 0.03
+    """τ of Munchausen, of the policy that is a softmax of the target network's values."""
+    munchausen_floor: float = -1.0
+    """The lowest that τ times a log-probability counts."""
+    dropout_rate: float = 0.1
+    """Probability with which a feature is dropped, where dropout is chosen."""
+    dropout_steps: float = jnp.inf
+    """Environment steps over which the rate falls to 0, linearly, for acting; infinite keeps it."""
     loss: Literal["squared", "huber"] = static("squared")
-    """Penalty on the TD error; huber is linear past an error of 1."""
+    """Penalty on the TD error where no distribution is learnt; huber is linear past an error of 1."""
+    double: bool = static(False)
+    """Whether the online network chooses the action that the target network values."""
+    dueling: bool = static(False)
+    """Whether value and advantages have streams of their own."""
+    stream_sizes: tuple[int, ...] = static(())
+    """Hidden layers between the torso and each head."""
+    n_step: int = static(1)
+    """Rewards that are added up before the successor's value stands for the rest."""
+    prioritised: bool = static(False)
+    """Whether transitions are replayed in proportion to their errors."""
+    noisy: bool = static(False)
+    """Whether dense layers learn a noise of their own to explore by; epsilon remains what it is."""
+    noise_scale: float = static(0.5)
+    """σ₀, the scale that this noise begins with."""
+    distribution: Literal["none", "categorical", "quantile", "implicit"] = static("none")
+    """What is learnt of a return: its mean, or its distribution (C51, QR-DQN, IQN)."""
+    atoms: int = static(51)
+    """Atoms, or quantiles, of a distribution; of implicit quantiles those that actions are chosen by."""
+    samples: int = static(64)
+    """Implicit quantiles that are learnt in an update, of each transition."""
+    target_samples: int = static(64)
+    """Implicit quantiles that they are learnt from."""
+    embedding: int = static(64)
+    """Cosines that the fraction of an implicit quantile is embedded in."""
+    munchausen: bool = static(False)
+    """Whether rewards have the scaled log-probability of the action added, and values are soft."""
+    exploration: Literal["epsilon_greedy", "boltzmann"] = static("epsilon_greedy")
+    """How actions are drawn from values."""
+    dropout: Literal["none", "replay", "acting", "both"] = static("none")
+    """Where features are dropped: in updates, when acting (which explores), or in both."""
+    normalisation: networks.Normalisation = static("none")
+    """Of what dense layers give to their activations."""
+    optimiser: OptimiserName = static("adam")
+    """Which optimiser takes the step."""
+    architecture: value_networks.Architecture = static("shared")
+    """All actions' values from one network; or a network for each (Lin's); or one that is asked of
+    observation and action."""
     hidden_sizes: tuple[int, ...] = static((120, 84))
     """Units of the fully connected layers of an MLP; convolutional torsos have those of their papers."""
     torso: networks.TorsoName = static("auto")
@@ -61,7 +140,8 @@ class Config:
     warmup_steps: int = static(10_000)
     """Environment steps before the first update."""
     network: nn.Module | None = static(None)
-    """A network of your own: one observation to action values; None builds one."""
+    """A network of your own: one observation to action values ``[A]``, or to ``[A, atoms]`` where a
+    distribution is learnt (and given fractions ``[N]`` too if it is implicit); None builds one."""
 
 
 @struct.dataclass
@@ -72,7 +152,10 @@ class State:
     network: nn.Module = struct.field(pytree_node=False)
     params: PyTree
     target_params: PyTree
+    statistics: PyTree  # running averages of a normalised batch, or ()
     optimiser_state: PyTree
+    key: Key  # of noise, dropout and fractions, folded with the update's number; () where there are none
+    priority: Array  # [batch_size], of the last update's transitions; () unless replay is prioritised
     step: Array  # updates made
     info: dict[str, Array]  # figures of the last update
 
@@ -87,21 +170,20 @@ def init(
     """
     num_actions = checks.discrete("DQN", action_space)
     check(config)
-    network = config.network or networks.QNetwork(
-        networks.make_torso(
-            config.torso, observation_space, config.hidden_sizes, initialiser=config.initialiser
-        ),
-        num_actions,
-        networks.INITIALISERS[config.initialiser],
-    )
-    params = network.init(key, networks.example(observation_space))
+    network = config.network or make_network(config, observation_space, num_actions)
+    fractions = (jnp.zeros(1),) if config.distribution == "implicit" else ()
+    variables = network.init(key, networks.example(observation_space), *fractions)
+    params = {name: tree for name, tree in variables.items() if name != "batch_stats"}
     config = checks.as_leaves(config)
     return State(
         config=config,
         network=network,
         params=params,
         target_params=jax.tree.map(jnp.copy, params),
+        statistics=variables.get("batch_stats", ()),
         optimiser_state=optimiser(config).init(params),
+        key=jax.random.fold_in(key, 1) if draws(config) else (),  # type: ignore[arg-type]
+        priority=jnp.zeros(config.batch_size) if config.prioritised else (),  # type: ignore[arg-type]
         step=jnp.int32(0),
         info=dict.fromkeys(("loss", "td_error", "action_value", "gradient_norm"), jnp.float32(0.0)),
     )
@@ -109,70 +191,248 @@ def init(
 
 def check(config: Config) -> None:
     """Raises InvalidInput where a hyperparameter is out of its range."""
-    checks.within(config, 0, jnp.inf, "learning_rate", "epsilon_steps")
-    checks.finite(config, "learning_rate")
-    checks.within(config, 0, 1, "discount", "epsilon_start", "epsilon_end", "tau")
+    checks.within(
+        config, 0, jnp.inf, "learning_rate", "epsilon_steps", "temperature_steps", "importance_steps"
+    )
+    checks.within(config, 0, jnp.inf, "dropout_steps", "quantile_threshold", "optimiser_epsilon")
+    checks.within(config, 0, jnp.inf, "temperature_start", "temperature_end", exclusive=True)
+    checks.within(config, 0, jnp.inf, "munchausen_temperature", "priority_offset", exclusive=True)
+    checks.within(config, -jnp.inf, 0, "munchausen_floor")
+    checks.finite(config, "learning_rate", "value_low", "value_high", "priority_offset", "quantile_threshold")
+    checks.within(config, 0, 1, "discount", "epsilon_start", "epsilon_end", "tau", "munchausen_scale")
+    checks.within(config, 0, 1, "importance_start", "importance_end", "priority_exponent", "optimiser_decay")
+    checks.within(config, 0, 1 - 1e-6, "dropout_rate")
     checks.within(config, 1, jnp.inf, "target_period")
     if not isinstance(config.target_period, jax.core.Tracer) and np.any(np.mod(config.target_period, 1) != 0):
         raise InvalidInput(f"target_period must be a whole number of updates, not {config.target_period!r}")
+    ends = (config.value_low, config.value_high)
+    if not any(isinstance(end, jax.core.Tracer) for end in ends) and np.any(ends[1] <= ends[0]):  # type: ignore[operator]
+        raise InvalidInput(f"value_low must be below value_high, not {ends[0]!r} and {ends[1]!r}")
     checks.within(config, 0, jnp.inf, "max_gradient_value", "max_gradient_norm", exclusive=True)
     checks.one_of(config, "loss", ("squared", "huber"))
+    checks.one_of(config, "distribution", ("none", "categorical", "quantile", "implicit"))
+    checks.one_of(config, "exploration", ("epsilon_greedy", "boltzmann"))
+    checks.one_of(config, "dropout", ("none", "replay", "acting", "both"))
+    checks.one_of(config, "normalisation", ("none", "layer", "batch"))
+    checks.one_of(config, "architecture", ("shared", "separate", "state_action"))
     checks.one_of(config, "initialiser", networks.INITIALISERS)
-    checks.whole(config, 1, "batch_size", "buffer_capacity", "hidden_sizes")
+    checks.whole(config, 1, "batch_size", "buffer_capacity", "hidden_sizes", "stream_sizes", "n_step")
+    checks.whole(config, 1, "samples", "target_samples", "embedding")
+    checks.whole(config, 2 if config.distribution == "categorical" else 1, "atoms")
     checks.whole(config, 0, "warmup_steps")
+    checks.within(config, 0, jnp.inf, "noise_scale")
 
 
-def memory(config: Config) -> Replay:
+def make_network(config: Config, observation_space: gymnasium.Space[Any], num_actions: int) -> nn.Module:
+    """The network that a Config describes."""
+    initialiser = networks.INITIALISERS[config.initialiser]
+    noisy = config.noise_scale if config.noisy else None
+    torso = networks.make_torso(
+        config.torso,
+        observation_space,
+        config.hidden_sizes,
+        initialiser=config.initialiser,
+        normalisation=config.normalisation,
+        noisy=noisy,
+    )
+    return value_networks.of_architecture(
+        config.architecture,
+        torso,
+        num_actions,
+        observation_space,
+        kernel_init=initialiser,
+        atoms=config.atoms if config.distribution in ("categorical", "quantile") else None,
+        dueling=config.dueling,
+        stream_sizes=config.stream_sizes,
+        noisy=noisy,
+        embedding=config.embedding if config.distribution == "implicit" else None,
+    )
+
+
+def draws(config: Config) -> bool:
+    """Whether an update draws random numbers."""
+    return config.noisy or config.distribution == "implicit" or config.dropout in ("replay", "both")
+
+
+def memory(config: Config) -> Replay | PrioritisedReplay:
     """The replay buffer that feeds :func:`update`."""
-    return Replay(config.buffer_capacity, config.batch_size, config.warmup_steps)
+    kind = PrioritisedReplay if config.prioritised else Replay
+    return kind(config.buffer_capacity, config.batch_size, config.warmup_steps, config.n_step)
 
 
 def act(
     state: State, observation: PyTree, key: Key, step: Array | int, carry: tuple[()] = ()
 ) -> tuple[Array, tuple[()], tuple[()]]:
-    """ε-greedy actions ``[B]`` for observations ``[B, …]``, ``step`` environment steps into a run."""
-    value = action_values(state, state.params, observation)
+    """Exploring actions ``[B]`` for observations ``[B, …]``, ``step`` environment steps into a run.
+
+    A noisy network has fresh noise at every call and for every observation.
+    """
+    config, now = state.config, jnp.float32(step)
+    if config.noisy or config.dropout in ("acting", "both"):
+        key, noise_key, dropout_key = jax.random.split(key, 3)
+        rngs = {}
+        if config.noisy:
+            rngs["noise"] = jax.random.split(noise_key, len(jax.tree.leaves(observation)[0]))
+        rate = None
+        if config.dropout in ("acting", "both"):
+            rngs["dropout"] = jax.random.split(dropout_key, len(jax.tree.leaves(observation)[0]))
+            left = jnp.where(jnp.isinf(config.dropout_steps), 1.0, 0.0)
+            rate = config.dropout_rate * losses.linear_schedule(now, 1.0, left, config.dropout_steps)
+        value = means(state, forward(state, state.params, observation, rngs, rate)[0])
+    else:
+        value = action_values(state, state.params, observation)
+    if config.exploration == "boltzmann":
+        temperature = losses.linear_schedule(
+            now, config.temperature_start, config.temperature_end, config.temperature_steps
+        )
+        return jax.random.categorical(key, value / temperature), (), carry
     num_actions = value.shape[-1]
-    epsilon = losses.linear_schedule(
-        jnp.float32(step), state.config.epsilon_start, state.config.epsilon_end, state.config.epsilon_steps
-    )
+    epsilon = losses.linear_schedule(now, config.epsilon_start, config.epsilon_end, config.epsilon_steps)
     chance, choice = jax.random.uniform(key, (2, *value.shape[:-1]))
     random = jnp.minimum(jnp.int32(choice * num_actions), num_actions - 1)
     return jnp.where(chance < epsilon, random, jnp.argmax(value, axis=-1)), (), carry
 
 
 def greedy(state: State, observation: PyTree, carry: tuple[()] = ()) -> tuple[Array, tuple[()]]:
-    """The actions ``[B]`` of highest value for observations ``[B, …]``."""
+    """The actions ``[B]`` of highest value for observations ``[B, …]``, without noise or dropout."""
     return jnp.argmax(action_values(state, state.params, observation), axis=-1), carry
 
 
 def action_values(state: State, params: PyTree, observation: PyTree) -> Array:
-    """Action values ``[B, A]`` of observations ``[B, …]`` under ``params``."""
-    return networks.apply(state.network, params, observation)
+    """Action values ``[B, A]`` of observations ``[B, …]`` under ``params``, without noise or dropout."""
+    return means(state, forward(state, params, observation)[0])
+
+
+def forward(
+    state: State,
+    params: PyTree,
+    observation: PyTree,
+    rngs: dict[str, Key] | None = None,
+    dropout_rate: Array | float | None = None,
+    tau: Array | None = None,
+    learning: bool = False,
+) -> tuple[Array, PyTree]:
+    """What the network says of observations ``[B, …]``, and the statistics of what it normalised.
+
+    Args:
+        state: whose network and statistics.
+        params: the online network's, or the target's.
+        observation: ``[B, …]``.
+        rngs: random numbers by name, a key for all observations or ``[B]``.
+        dropout_rate: of the features, if any are to be dropped.
+        tau: ``[B, N]``, fractions of implicit quantiles; None takes the midpoints of ``atoms`` parts.
+        learning: whether a batch is normalised by its own statistics, which are then counted in.
+
+    Returns:
+        ``[B, A]``, or ``[B, A, N]`` numbers that describe a distribution; and the new statistics.
+    """
+    config, network, rngs = state.config, state.network, rngs or {}
+    size = len(jax.tree.leaves(observation)[0])
+    extra: tuple[Any, ...] = ()
+    if config.distribution == "implicit":
+        extra = (jnp.tile(distributions.midpoints(config.atoms), (size, 1)) if tau is None else tau,)
+    elif dropout_rate is not None:
+        extra = (None,)
+    axes: list[Any] = [0 if item is not None else None for item in extra]
+    if dropout_rate is not None:
+        extra, axes = (*extra, dropout_rate), [*axes, None]
+    variables = params if state.statistics == () else {**params, "batch_stats": state.statistics}
+    mutable = ["batch_stats"] if learning and state.statistics != () else False
+
+    def one(rngs: dict[str, Key], observation: PyTree, *extra: Any) -> tuple[Array, PyTree]:
+        output = network.apply(variables, observation, *extra, rngs=rngs, mutable=mutable)
+        if not mutable:
+            return output, ()  # type: ignore[return-value]
+        return output[0], output[1]["batch_stats"]
+
+    each = {name: 0 if key.ndim else None for name, key in rngs.items()}
+    return jax.vmap(one, in_axes=(each, 0, *axes), out_axes=(0, None), axis_name="batch")(
+        rngs, observation, *extra
+    )
+
+
+def means(state: State, output: Array) -> Array:
+    """Action values ``[…, A]`` out of what the network says."""
+    config = state.config
+    if config.distribution == "none":
+        return output
+    if config.distribution == "categorical":
+        return jax.nn.softmax(output) @ atoms(config)
+    return jnp.mean(output, axis=-1)
+
+
+def atoms(config: Config) -> Array:
+    """The returns ``[atoms]`` of a categorical distribution."""
+    return distributions.support(config.value_low, config.value_high, config.atoms)
 
 
 @jax.jit
-def update(state: State, batch: Transition) -> State:
-    """One step of Adam on the TD errors of a batch ``[B]``, and the target network's share of it.
+def update(state: State, batch: Transition | Sample) -> State:
+    """One step of the optimiser on a batch ``[B]``, and the target network's share of it.
 
-    The loss is the batch's mean of ½δ² or Huber(δ), with
+    Without extensions the loss is the batch's mean of ½δ² or Huber(δ), with
     ``δ = r + γ(1 − terminated) max_a Q(s', a; θ⁻) − Q(s, a; θ)``: truncation bootstraps.
 
-    Source: Mnih et al. (2015), algorithm 1.
+    Args:
+        state: a learner.
+        batch: of transitions ``[B]``. Rewards and flags may be ``[B, n]``, of the n steps that begin with
+            ``observation`` and ``action``: they count up to the first that ended the episode, and
+            ``next_observation`` is what followed that one, or the last. A :class:`Sample` has the
+            chances by which it was drawn, too, and is weighted by them.
+
+    Source: Mnih et al. (2015), algorithm 1; the extensions' are at the functions that they call.
     """
     config = state.config
-    discount_t = config.discount * (1.0 - batch.terminated)
-    q_t = action_values(state, state.target_params, batch.next_observation)
+    transition = batch.transition if isinstance(batch, Sample) else batch
+    probability = batch.probability if isinstance(batch, Sample) else None
+    draw = draw_for_update(state, len(transition.action))
+    rewards, terminated, truncated = steps(transition)
+    reward, discount = jax.vmap(targets.n_step_reward, in_axes=(0, 0, 0, None))(
+        rewards, terminated, truncated, config.discount
+    )
+    if config.munchausen:
+        before, _ = forward(state, state.target_params, transition.observation, draw.noise(0))
+        reward += jax.vmap(targets.munchausen_bonus, in_axes=(0, 0, None, None, None))(
+            means(state, before),
+            transition.action,
+            config.munchausen_scale,
+            config.munchausen_temperature,
+            config.munchausen_floor,
+        )
+    after, _ = forward(
+        state, state.target_params, transition.next_observation, draw.noise(1), tau=draw.target_tau
+    )
+    selector = means(state, after)
+    if config.double:
+        online, _ = forward(state, state.params, transition.next_observation, draw.noise(2))
+        selector = means(state, online)
+    values, weights = jax.vmap(successor, in_axes=(None, 0, 0))(config, after, selector)
+    values = jax.lax.stop_gradient(reward[:, None] + discount[:, None] * values)  # [B, M]
 
-    def loss(params: PyTree) -> tuple[Array, dict[str, Array]]:
-        q_tm1 = action_values(state, params, batch.observation)
-        td_error = jax.vmap(losses.q_learning)(q_tm1, batch.action, batch.reward, discount_t, q_t)
-        penalty = optax.huber_loss(td_error) if config.loss == "huber" else optax.l2_loss(td_error)
-        taken = jnp.take_along_axis(q_tm1, batch.action[:, None], axis=1)
-        info = {"td_error": jnp.mean(jnp.abs(td_error)), "action_value": jnp.mean(taken)}
-        return jnp.mean(penalty), info
+    def loss(params: PyTree) -> tuple[Array, tuple[Array, PyTree, dict[str, Array]]]:
+        rngs = draw.noise(3) | draw.dropout
+        rate = config.dropout_rate if draw.dropout else None
+        output, statistics = forward(
+            state, params, transition.observation, rngs, rate, draw.tau, learning=True
+        )
+        action_value = jax.vmap(losses.pick)(means(state, output), transition.action)
+        td_error = jnp.sum(weights * values, axis=1) - action_value
+        if config.distribution == "none":
+            penalty = optax.huber_loss(td_error) if config.loss == "huber" else optax.l2_loss(td_error)
+            priority = jnp.abs(td_error)
+        else:
+            penalty, priority = jax.vmap(disagreement, in_axes=(None, 0, 0, 0, 0, 0))(
+                config, output, transition.action, draw.tau, values, weights
+            )
+        if probability is not None:
+            exponent = losses.linear_schedule(
+                state.step, config.importance_start, config.importance_end, config.importance_steps
+            )
+            penalty *= importance_weights(probability, exponent)
+        info = {"td_error": jnp.mean(jnp.abs(td_error)), "action_value": jnp.mean(action_value)}
+        return jnp.mean(penalty), (priority, statistics, info)
 
-    (value, info), gradients = jax.value_and_grad(loss, has_aux=True)(state.params)
+    (value, (priority, statistics, info)), gradients = jax.value_and_grad(loss, has_aux=True)(state.params)
     params, optimiser_state, norm = descend(
         optimiser(config),
         state.optimiser_state,
@@ -187,12 +447,104 @@ def update(state: State, batch: Transition) -> State:
         state,
         params=params,
         target_params=optax.incremental_update(params, state.target_params, tau),
+        statistics=statistics,
         optimiser_state=optimiser_state,
+        priority=(priority + config.priority_offset) ** config.priority_exponent
+        if config.prioritised
+        else state.priority,
         step=step,
         info=info | {"loss": value, "gradient_norm": norm},
     )
 
 
+def steps(transition: Transition) -> list[Array]:
+    """Rewards and flags ``[B, n]`` of a batch that has them so, or ``[B]``."""
+    given = (transition.reward, transition.terminated, transition.truncated)
+    return [jnp.reshape(jnp.asarray(each), (len(each), -1)) for each in given]
+
+
+def successor(config: Config, output: Array, selector: Array) -> tuple[Array, Array]:
+    """What the target network says of one successor's return: particles and their weights ``[M]``.
+
+    Of the action that is best by ``selector`` ``[A]``; or, for Munchausen, a mixture over all actions, by
+    the policy that is a softmax of ``selector``, with its entropy counted as a reward.
+
+    Source: Mnih et al. (2015); van Hasselt, Guez & Silver (2016), eq. 4; Bellemare et al. (2017),
+    algorithm 1; Dabney et al. (2018), algorithm 1; Vieillard, Pietquin & Geist (2020), eq. 2.
+    """
+    if config.distribution == "none":
+        values, weights = output[:, None], jnp.ones((output.shape[0], 1))
+    elif config.distribution == "categorical":
+        weights = jax.nn.softmax(output)
+        values = jnp.broadcast_to(atoms(config), weights.shape)
+    else:
+        values, weights = output, jnp.full(output.shape, 1 / output.shape[1])
+    if config.munchausen:
+        log_policy = jax.nn.log_softmax(selector / config.munchausen_temperature)[:, None]
+        soft = values - config.munchausen_temperature * log_policy
+        return soft.reshape(-1), (jnp.exp(log_policy) * weights).reshape(-1)
+    best = jnp.argmax(selector)
+    return losses.pick_row(values, best), losses.pick_row(weights, best)
+
+
+def disagreement(
+    config: Config, output: Array, action: Array, tau: Array | None, values: Array, weights: Array
+) -> tuple[Array, Array]:
+    """The loss of one predicted distribution against a target's particles ``[M]``, and its priority.
+
+    The priority is the divergence of categorical distributions, as in Rainbow, and the loss of quantiles.
+    """
+    taken = losses.pick_row(output, action)
+    if config.distribution == "categorical":
+        target = distributions.project(values, weights, atoms(config))
+        return distributions.cross_entropy(target, taken), distributions.divergence(target, taken)
+    fractions = distributions.midpoints(config.atoms) if tau is None else tau
+    loss = distributions.quantile_loss(taken, fractions, values, weights, config.quantile_threshold)
+    return loss, loss
+
+
+def importance_weights(probability: Array, exponent: Array) -> Array:
+    """What makes a mean over a prioritised batch ``[B]`` one over a uniform one, 1 at most.
+
+    Source: Schaul et al. (2016), "Prioritized experience replay", section 3.4.
+    """
+    weight = probability**-exponent
+    return weight / jnp.max(weight)
+
+
+@dataclasses.dataclass(frozen=True)
+class Draw:
+    """The random numbers of one update."""
+
+    noises: (
+        Key | None
+    )  # [4]: the target network's twice, then the online one's as it selects and as it learns
+    dropout: dict[str, Key]
+    tau: Array | None  # [B, N], the fractions that are learnt
+    target_tau: Array | None  # [B, N'], those of the target
+
+    def noise(self, which: int) -> dict[str, Key]:
+        return {} if self.noises is None else {"noise": self.noises[which]}
+
+
+def draw_for_update(state: State, size: int) -> Draw:
+    """Fresh noise, dropped features and fractions for an update of ``size`` transitions."""
+    config = state.config
+    if not draws(config):
+        return Draw(None, {}, None, None)
+    noise_key, dropout_key, tau_key, target_key = numbered_keys(state.key, 4 * state.step, 4)
+    implicit = config.distribution == "implicit"
+    replaying = config.dropout in ("replay", "both")
+    return Draw(
+        noises=jax.random.split(noise_key, 4) if config.noisy else None,
+        dropout={"dropout": jax.random.split(dropout_key, size)} if replaying else {},
+        tau=jax.random.uniform(tau_key, (size, config.samples)) if implicit else None,
+        target_tau=jax.random.uniform(target_key, (size, config.target_samples)) if implicit else None,
+    )
+
+
 def optimiser(config: Config) -> optax.GradientTransformation:
-    """Adam (Kingma & Ba 2015)."""
-    return optax.adam(config.learning_rate)
+    """The optimiser that a Config names."""
+    return make_optimiser(
+        config.optimiser, config.learning_rate, config.optimiser_epsilon, config.optimiser_decay
+    )

@@ -241,7 +241,7 @@ class Loop:
         number = self.settings.updates_per_iteration
         keys = numbered_keys(runner.update_key, count * number, number)
         batches = jax.vmap(self.memory.sample, in_axes=(None, 0, None))(runner.memory, keys, count + 1)
-        axis = batches.reward.ndim - 1
+        axis = 1 + self.memory.environment_axis
         if axis == 1:
             # Drawn from the rows of all environments: whole on every device first, then its share.
             # Asked for its share at once, XLA would exchange the indices of every field besides.

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from purejaxrl import networks
+from purejaxrl import networks, value_networks
 from purejaxrl.agents import a2c, ddpg, dqn
 from purejaxrl.types import InvalidInput, Transition
 
@@ -67,7 +67,7 @@ OTHER: dict[str, dict[str, tuple[Any, set[str]]]] = {
         "batch_size": (5, {"memory"}),
         "buffer_capacity": (16, {"memory"}),
         "warmup_steps": (3, {"memory"}),
-        "network": (networks.QNetwork(SMALL, 3), {"init"}),
+        "network": (value_networks.QNetwork(SMALL, 3), {"init"}),
     },
     "a2c": {
         "learning_rate": (0.02, {"update"}),
