@@ -1,9 +1,10 @@
 """Sums of sums of masses, in which a row is found in proportion to its mass (Schaul et al. 2016, B.2.1).
 
-A tree is a tuple of levels, leaves first: ``[B, nodes, 16]`` float32, the children of each node of each
-environment. A child is the sum of its own children in the level before it; masses that nobody has
-written are 0, and so is what fills a level up to whole nodes. Each environment has a tree of its own,
-so that the levels can be sharded as the rows are; what joins the environments is added up at each draw.
+A tree is a tuple of levels, leaves first: ``[B, N]`` float32, for each environment the children of a
+node beside each other, sixteen to each. A child is the sum of its own children in the level before it;
+masses that nobody has written are 0, and so is what fills a level up to whole nodes. Each environment
+has a tree of its own, so that the levels can be sharded as the rows are; what joins the environments is
+added up at each draw.
 
 Levels are arrays of their own: one array for all of them would be copied at each step of a scan. Sixteen
 children make few levels, and are a line of the processor's cache.
@@ -26,7 +27,7 @@ def empty(num_envs: int, rows: int) -> Tree:
     levels: list[Array] = []
     while not levels or rows > 1:
         rows = -(-rows // RADIX)
-        levels.append(jnp.zeros((num_envs, rows, RADIX), jnp.float32))
+        levels.append(jnp.zeros((num_envs, rows * RADIX), jnp.float32))
     return tuple(levels)
 
 
@@ -34,12 +35,13 @@ def write(tree: Tree, start: Array | int, mass: Array) -> Tree:
     """Writes masses ``[B, width]`` to the rows from ``start`` on, and adds up anew above them."""
     levels = []
     for level in tree:
-        num_envs, nodes, _ = level.shape
-        flat = jax.lax.dynamic_update_slice(level.reshape(num_envs, -1), mass, (0, start))
-        levels.append(flat.reshape(level.shape))
+        level = written(jax.lax.dynamic_update_slice(level, mass, (0, start)))
+        levels.append(level)
+        num_envs, nodes = level.shape[0], level.shape[1] // RADIX
         width = min((mass.shape[1] + RADIX - 2) // RADIX + 1, nodes)  # nodes that have such children
         start = jnp.minimum(start // RADIX, nodes - width)
-        mass = jnp.sum(jax.lax.dynamic_slice_in_dim(levels[-1], start, width, axis=1), axis=-1)
+        children = jax.lax.dynamic_slice_in_dim(level, start * RADIX, width * RADIX, axis=1)
+        mass = jnp.sum(children.reshape(num_envs, width, RADIX), axis=-1)
     return tuple(levels)
 
 
@@ -49,24 +51,29 @@ def scatter(tree: Tree, env: Array, row: Array, mass: Array) -> Tree:
     Of a row that is named in several of the U the last counts, of one that is named twice in one of
     them the largest mass: so the outcome hangs on no order in which a platform writes.
     """
-    leaves = tree[0]
 
-    def give(flat: Array, update: tuple[Array, Array]) -> tuple[Array, None]:
-        place, mass = update
-        return flat.at[place].set(0.0).at[place].max(mass), None
+    def give(leaves: Array, update: tuple[Array, Array, Array]) -> tuple[Array, None]:
+        env, row, mass = update
+        return leaves.at[env, row].set(0.0).at[env, row].max(mass), None
 
-    place = env * (leaves.shape[1] * RADIX) + row
-    flat, _ = jax.lax.scan(give, leaves.reshape(-1), (place, mass))
-    levels = [flat.reshape(leaves.shape)]
+    leaves, _ = jax.lax.scan(give, tree[0], (env, row, mass))
+    levels = [written(leaves)]
     env, row = env.reshape(-1), row.reshape(-1)
     for level in tree[1:]:
-        below = levels[-1]
         row = row // RADIX
-        total = jnp.sum(below.reshape(-1, RADIX)[env * below.shape[1] + row], axis=-1)
-        # Rows of one node write the same sum there.
-        flat = level.reshape(-1).at[env * (level.shape[1] * RADIX) + row].set(total)
-        levels.append(flat.reshape(level.shape))
+        total = jnp.sum(children_of(levels[-1], env, row), axis=-1)
+        levels.append(written(level.at[env, row].set(total)))  # where rows share a node, the same sum
     return tuple(levels)
+
+
+def children_of(level: Array, env: Array, node: Array) -> Array:
+    """The children ``[…, RADIX]`` of nodes ``[…]`` of environments."""
+    return level.reshape(-1, RADIX)[env * (level.shape[1] // RADIX) + node]
+
+
+def written(level: Array) -> Array:
+    """A level that has been written to, as one array: XLA would write to a copy for each of its uses."""
+    return jax.lax.optimization_barrier(level)
 
 
 def draw(tree: Tree, key: Key, number: int) -> tuple[Array, Array, Array, Array]:
@@ -79,12 +86,12 @@ def draw(tree: Tree, key: Key, number: int) -> tuple[Array, Array, Array, Array]
     what is left of it is drawn afresh, and the interval cut to the child in which the point lies: a
     single point could not tell a million rows apart in 24 bits.
     """
-    joined = tree[-1].sum(-1).reshape(-1)  # [B], each environment's total
+    joined = jnp.sum(tree[-1], axis=1)  # [B], each environment's total
     above: list[Array] = []
     while joined.shape[0] > 1:
-        filled = jnp.pad(joined, (0, -joined.shape[0] % RADIX)).reshape(1, -1, RADIX)
-        above.append(filled)
-        joined = filled.sum(-1).reshape(-1)
+        joined = jnp.pad(joined, (0, -joined.shape[0] % RADIX))
+        above.append(joined[None])
+        joined = jnp.sum(joined.reshape(-1, RADIX), axis=1)
 
     levels = [*reversed(above), *reversed(tree)]
     bits = jax.random.bits(key, (len(levels), number), jnp.uint32)
@@ -98,7 +105,7 @@ def draw(tree: Tree, key: Key, number: int) -> tuple[Array, Array, Array, Array]
     for depth, (level, point) in enumerate(zip(levels, points, strict=True)):
         if depth == len(above):
             env, node = node, jnp.zeros_like(node)
-        children = level.reshape(-1, RADIX)[env * level.shape[1] + node].T  # [RADIX, number]
+        children = children_of(level, env, node).T  # [RADIX, number]
         ends = sums(children)
         # Below the last end even where it rounds up: then the child that it lies in has a mass.
         target = jnp.minimum(low + point * (high - low), ends[-1] * (1 - 2.0**-23))
