@@ -26,21 +26,30 @@ from purejaxrl.environments.memory_length import MemoryLength
 from purejaxrl.environments.minatar_asterix import Asterix
 from purejaxrl.environments.minatar_breakout import Breakout
 from purejaxrl.environments.mountain_car import MountainCar, MountainCarContinuous
+from purejaxrl.environments.normalisation import freeze, of_environments, statistics
+from purejaxrl.environments.options import separate, to_simulator, wrap
 from purejaxrl.environments.pendulum import Pendulum
 from purejaxrl.environments.random_walk import RandomWalk, ShortCorridor
 from purejaxrl.environments.windy_gridworld import WindyGridworld
+from purejaxrl.environments.wrappers import begin, unwrapped
 from purejaxrl.types import InvalidInput
 
 __all__ = [
     "REGISTRY",
     "Environment",
     "VectorEnvironment",
+    "begin",
+    "for_evaluation",
     "make",
+    "of_environments",
     "recording",
     "release",
     "reserve_pools",
     "resumable",
+    "statistics",
+    "unwrapped",
     "vectorise",
+    "wrap",
 ]
 
 E = TypeVar("E", bound=VectorEnvironment[Any])
@@ -75,21 +84,29 @@ def make(name: str, num_envs: int = 1, **options: Any) -> VectorEnvironment[Any]
         name: one of :data:`REGISTRY` (written in JAX), ``"envpool:ID"`` or ``"gymnasium:ID"``.
         num_envs: how many are stepped together.
         options: the environment's own knobs; for EnvPool and gymnasium also ``backend`` and
-            ``num_threads``, and whatever their own makers take.
+            ``num_threads``, and whatever their own makers take. Those of :func:`.options.wrap`
+            (``frame_stack``, ``normalise_reward`` …) are taken for every environment; where a simulator has
+            one of the same name, as EnvPool's MuJoCo has a ``frame_stack`` for images, that one
+            is ``simulator_frame_stack``.
 
     Raises:
         InvalidInput: an unknown name (the message has the nearest known ones), an unknown option,
             or a ``num_envs`` below 1.
     """
     check_num_envs(num_envs)
+    wrapping, own = separate(options)
+    return wrap(_make(name, num_envs, own), **wrapping)
+
+
+def _make(name: str, num_envs: int, options: dict[str, Any]) -> VectorEnvironment[Any]:
     if name.startswith("envpool:"):
         from purejaxrl.environments import envpool_bridge
 
-        return envpool_bridge.make(name.removeprefix("envpool:"), num_envs, **options)
+        return envpool_bridge.make(name.removeprefix("envpool:"), num_envs, **to_simulator(options))
     if name.startswith("gymnasium:"):
         from purejaxrl.environments import gymnasium_bridge
 
-        return gymnasium_bridge.make(name.removeprefix("gymnasium:"), num_envs, **options)
+        return gymnasium_bridge.make(name.removeprefix("gymnasium:"), num_envs, **to_simulator(options))
     if name not in REGISTRY:
         raise unknown_environment(name, list(REGISTRY), "environments in JAX")
     try:
@@ -106,9 +123,10 @@ def resumable(environment: VectorEnvironment[Any]) -> Literal["exactly", "by rep
         ``"exactly"``, its state being arrays alone; ``"by replay"`` of recorded actions
         (:func:`recording`, :func:`.host.take_record`, :func:`.host.replay`); or ``"never"``.
     """
-    if isinstance(environment, FfiEnvironment):  # its state has the address of its pool
+    inside = unwrapped(environment)
+    if isinstance(inside, FfiEnvironment):  # its state has the address of its pool
         return "never"
-    return "by replay" if isinstance(environment, HostEnvironment) else "exactly"
+    return "by replay" if isinstance(inside, HostEnvironment) else "exactly"
 
 
 def recording(environment: E) -> E:
@@ -117,8 +135,21 @@ def recording(environment: E) -> E:
     Raises:
         InvalidInput: simulators that cannot be replayed, those of ``backend="ffi"``.
     """
-    if isinstance(environment, FfiEnvironment):
+    inside = unwrapped(environment)
+    if isinstance(inside, FfiEnvironment):
         raise InvalidInput("backend='ffi' cannot be resumed elsewhere: use backend='callback'")
-    if isinstance(environment, HostEnvironment):
+    if isinstance(inside, HostEnvironment):
         return environment.replace(recording=True)  # type: ignore[attr-defined]
     return environment
+
+
+def for_evaluation(environment: VectorEnvironment[Any], num_envs: int) -> VectorEnvironment[Any]:
+    """``num_envs`` of the same environments to evaluate in: nothing is recorded, statistics are frozen.
+
+    Begin them with :func:`begin`, and with the training state's :func:`statistics`. The returns in
+    ``TimeStep.episode`` are of rewards as they were paid, whatever wrappers make of them.
+    """
+    changes: dict[str, Any] = {"num_envs": num_envs}
+    if isinstance(unwrapped(environment), HostEnvironment):
+        changes["recording"] = False
+    return freeze(environment).replace(**changes)

@@ -1,0 +1,97 @@
+"""The wrappers as options of every environment, applied in one order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from purejaxrl.environments.action_repeat import repeat_actions
+from purejaxrl.environments.frame_stack import FrameStack
+from purejaxrl.environments.normalisation import NormaliseObservation, NormaliseReward
+from purejaxrl.environments.wrappers import ClipReward, Flicker, StickyActions
+from purejaxrl.types import InvalidInput
+
+OPTIONS: dict[str, str | None] = {  # and for those that only tune another one, which that is
+    "action_repeat": None,
+    "sticky_actions": None,
+    "clip_reward": None,
+    "normalise_reward": None,
+    "reward_discount": "normalise_reward",
+    "reward_limit": "normalise_reward",
+    "normalise_observation": None,
+    "observation_limit": "normalise_observation",
+    "flicker": None,
+    "frame_stack": None,
+    "stack_actions": "frame_stack",
+}
+SWITCHES = ("normalise_reward", "normalise_observation", "stack_actions")
+SIMULATOR = "simulator_"  # in front of an option of a simulator's maker that has one of these names
+
+
+def separate(options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Splits options into those of :func:`wrap` and those that the environment itself is to take."""
+    wrapping = {name: value for name, value in options.items() if name in OPTIONS}
+    return wrapping, {name: value for name, value in options.items() if name not in OPTIONS}
+
+
+def to_simulator(options: dict[str, Any]) -> dict[str, Any]:
+    """Options for the maker of a simulator, ``simulator_frame_stack`` under its own name and the like."""
+    renamed = {SIMULATOR + name: name for name in OPTIONS}
+    return {renamed.get(name, name): value for name, value in options.items()}
+
+
+def wrap(environment: Any, **options: Any) -> Any:
+    """Wraps a batch of environments, in the order in which the options are listed here.
+
+    Args:
+        environment: any batch.
+        action_repeat: how often an action is carried out, see :func:`.action_repeat.repeat_actions`.
+        sticky_actions: the probability with which a step carries out the last one's action instead:
+            with ``action_repeat``, all its repeats. EnvPool's Atari has ``repeat_action_probability``
+            for its frames, and MinAtar ``sticky_action_probability``; the actions of either then
+            stick a second time.
+        clip_reward: True (to [-1, 1]), ``"range"`` (the same) or ``"sign"``.
+        normalise_reward: whether rewards are divided by the deviation of discounted returns.
+        reward_discount: that discount; 0.99 unless told.
+        reward_limit: to what normalised rewards are clipped; 10 unless told.
+        normalise_observation: whether observations have a mean of 0 and a variance of 1.
+        observation_limit: to what normalised observations are clipped; 10 unless told.
+        flicker: the probability with which an observation is blank.
+        frame_stack: how many of the last observations are shown.
+        stack_actions: whether the actions between them are, too.
+        options: these, by name.
+
+    Whatever is None, or False, is left out; so is a repeat or a stack of 1.
+
+    Raises:
+        InvalidInput: an option that is not listed here, has no such value, or does not suit the
+            environment.
+    """
+    for name, value in options.items():
+        if name not in OPTIONS:
+            raise InvalidInput(f"{name!r} is no wrapper; they are {', '.join(OPTIONS)}")
+        if name in SWITCHES and value is not None and not isinstance(value, bool):
+            raise InvalidInput(f"{name} must be True or False, not {value!r}")
+        if name not in SWITCHES and value is True and name != "clip_reward":
+            raise InvalidInput(f"{name} must be a number, not True")
+    given = {name: value for name, value in options.items() if value is not None and value is not False}
+    for name in given:
+        tuned = OPTIONS[name]
+        if tuned is not None and tuned not in given:
+            raise InvalidInput(f"{name} is of no use without {tuned}")
+    if given.get("action_repeat", 1) != 1:
+        environment = repeat_actions(environment, given["action_repeat"])
+    if "sticky_actions" in given:
+        environment = StickyActions(environment, given["sticky_actions"])
+    if "clip_reward" in given:
+        how = given["clip_reward"]
+        environment = ClipReward(environment, "range" if how is True else how)
+    if "normalise_reward" in given:
+        discount, limit = given.get("reward_discount", 0.99), given.get("reward_limit", 10.0)
+        environment = NormaliseReward(environment, discount, limit)
+    if "normalise_observation" in given:
+        environment = NormaliseObservation(environment, given.get("observation_limit", 10.0))
+    if "flicker" in given:
+        environment = Flicker(environment, given["flicker"])
+    if given.get("frame_stack", 1) != 1:
+        environment = FrameStack(environment, given["frame_stack"], given.get("stack_actions", False))
+    return environment
