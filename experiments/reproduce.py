@@ -90,7 +90,12 @@ def main(words: Sequence[str]) -> int:
 
 def run(study: Study, out: Console) -> int:
     """Runs a study, writes its result and says what came of it."""
-    result = results.result_of(study, study.run.run(study.name))
+    try:
+        outcome = study.run.run(study.name)
+    except KeyboardInterrupt:
+        out.print(f"{study.name}: interrupted, and so without a result")
+        raise
+    result = results.result_of(study, outcome)
     results.write(study, result)
     out.print(results.report(study, result))
     return 0

@@ -96,12 +96,16 @@ WIDE, NARROW = [0.0, 0.0, 3.0], [5.0, 5.0, 5.0]
     [
         (WIDE, Published(3.0), "pass: inside the interval"),
         (WIDE, Published(0.0), "pass: inside the interval"),
-        (WIDE, Published(3.2), "miss: 0.2 below it"),
-        (WIDE, Published(-0.5), "miss: 0.5 above it"),
+        (WIDE, Published(3.2), "miss: the interval ends 0.2 below"),
+        (WIDE, Published(-0.5), "miss: the interval ends 0.5 above"),
         # A deviation of 0.4 over 4 runs is a standard error of 0.2.
         (WIDE, Published(3.15, 0.4, runs=4), "pass: the interval meets the published ± its standard error"),
-        (WIDE, Published(3.25, 0.4, runs=4), "miss: 0.25 below it"),
-        (WIDE, Published(3.25, 0.4), "miss: 0.25 below it"),  # of unknown runs: no error is known
+        (WIDE, Published(3.25, 0.4, runs=4), "miss: the interval ends 0.25 below"),
+        (
+            WIDE,
+            Published(3.25, 0.4),
+            "miss: the interval ends 0.25 below",
+        ),  # of unknown runs: no error is known
         (
             WIDE,
             Published(3.25, standard_error=0.3),
@@ -109,13 +113,13 @@ WIDE, NARROW = [0.0, 0.0, 3.0], [5.0, 5.0, 5.0]
         ),
         (WIDE, Published(0.9, rule="at least"), "pass: reached"),
         (WIDE, Published(2.9, rule="at least"), "pass: inside the interval"),
-        (WIDE, Published(3.1, rule="at least"), "miss: 0.1 below it"),
+        (WIDE, Published(3.1, rule="at least"), "miss: the interval ends 0.1 below"),
         (WIDE, Published(-1.0, rule="at least"), "pass: reached"),
         (WIDE, Published(1.1, rule="at most"), "pass: reached"),
         (WIDE, Published(0.1, rule="at most"), "pass: inside the interval"),
-        (WIDE, Published(-0.1, rule="at most"), "miss: 0.1 above it"),
+        (WIDE, Published(-0.1, rule="at most"), "miss: the interval ends 0.1 above"),
         (NARROW, Published(5.0), "pass: inside the interval"),
-        (NARROW, Published(5.1), "miss: 0.1 below it"),
+        (NARROW, Published(5.1), "miss: the interval ends 0.1 below"),
         (NARROW, Published(5.0, rule="exactly"), "pass: 0 off, 0 allowed"),
         (NARROW, Published(5.5, rule="exactly", tolerance=0.4), "miss: 0.5 off, 0.4 allowed"),
         (NARROW, Published(5.5, rule="exactly", tolerance=0.6), "pass: 0.5 off, 0.6 allowed"),
@@ -317,7 +321,9 @@ def test_all_runs_what_has_no_result_or_has_changed(place: Path, monkeypatch: py
     assert ran == ["toss"]
 
 
-def test_a_run_that_is_interrupted_leaves_no_result(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_is_interrupted_leaves_no_result(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert reproduce.main(["sum"]) == 0
     before = (place / "results" / "sum.json").read_text()
 
@@ -327,6 +333,7 @@ def test_a_run_that_is_interrupted_leaves_no_result(place: Path, monkeypatch: py
     monkeypatch.setattr(Exact, "run", interrupt)
     assert command_line.exit_code(lambda: reproduce.main(["sum"])) == 130
     assert (place / "results" / "sum.json").read_text() == before
+    assert "sum: interrupted" in capsys.readouterr().out
     # While it is written, the old one stays until the new one is whole.
     monkeypatch.setattr(Path, "replace", interrupt)
     with pytest.raises(KeyboardInterrupt):

@@ -182,7 +182,7 @@ def judge(measured: Measured, published: Published) -> Verdict:
     value, error, mean = published.value, published.error, measured.mean
     if published.rule == "exactly":
         met = abs(mean - value) <= published.tolerance
-        return Verdict(met, f"{abs(mean - value):.2g} off, {published.tolerance:g} allowed")
+        return Verdict(met, f"{abs(mean - value):.3g} off, {published.tolerance:g} allowed")
     if (published.rule == "at least" and mean >= value) or (published.rule == "at most" and mean <= value):
         return Verdict(True, "reached")
     if measured.low <= value <= measured.high:
@@ -191,4 +191,4 @@ def judge(measured: Measured, published: Published) -> Verdict:
         return Verdict(True, "the interval meets the published ± its standard error")
     beyond = measured.low - value if value < measured.low else value - measured.high
     side = "above" if value < measured.low else "below"
-    return Verdict(False, f"{beyond:.2g} {side} it")
+    return Verdict(False, f"the interval ends {beyond:.3g} {side}")

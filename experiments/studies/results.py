@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -96,13 +97,19 @@ def write(study: Study, result: Mapping[str, Any]) -> Path:
     partial = path.with_name(f".{path.name}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps(result, indent=1, allow_nan=False) + "\n")
+        partial.write_text(text_of(result))
         partial.replace(path)
     except OSError as error:
         raise StorageError(f"{path} could not be written: {error}") from error
     finally:
         partial.unlink(missing_ok=True)
     return path
+
+
+def text_of(result: Mapping[str, Any]) -> str:
+    """A result as text: an indented line for each thing, lists of numbers on one."""
+    text = json.dumps(result, indent=1, allow_nan=False)
+    return re.sub(r"\[\s+([^][{}\"]*?)\s+\]", lambda found: f"[{' '.join(found[1].split())}]", text) + "\n"
 
 
 def values_of(result: Mapping[str, Any], name: str) -> np.ndarray:
@@ -173,7 +180,7 @@ def in_words(found: Measured, figure: Figure) -> str:
     if not found.seeds:
         return "no seed is alive"
     mean, deviation, low, high, iqm = (
-        f"{value:.{figure.digits}f}"
+        f"{value:z.{figure.digits}f}"
         for value in (found.mean, found.deviation, found.low, found.high, found.interquartile_mean)
     )
     if found.seeds == 1:
@@ -211,7 +218,7 @@ def rows(study: Study, result: Mapping[str, Any] | None) -> Iterator[str]:
         else:
             found = measure(values_of(result, name))
             mean, deviation, low, high, iqm = (
-                f"{value:.{figure.digits}f}"
+                f"{value:z.{figure.digits}f}"
                 for value in (found.mean, found.deviation, found.low, found.high, found.interquartile_mean)
             )
             alone = found.seeds + found.died == 1
