@@ -44,7 +44,7 @@ class FiniteEnvironment(Protocol):
     def action_space(self) -> gymnasium.spaces.Discrete: ...
 
     def outcomes(self, state: Array, action: Array) -> Outcomes:
-        """All that ``action`` may lead to in ``state``, one that terminates among them or not."""
+        """All that ``action`` may lead to in ``state``; their number ``K`` is the same everywhere."""
         ...
 
 
@@ -61,7 +61,10 @@ def draw(key: Key, outcomes: Outcomes) -> tuple[Array, Array, Array]:
 
 
 def tables(environment: FiniteEnvironment) -> tuple[np.ndarray, np.ndarray]:
-    """``P`` ``[S, A, S]`` and ``R`` ``[S, A]`` of an environment, from its own list of outcomes."""
+    """``P`` ``[S, A, S]`` and ``R`` ``[S, A]`` of an environment, from its own lists of outcomes.
+
+    States in which no episode can stand, such as a goal, have rows, too, which mean nothing.
+    """
     states, actions = environment.num_states, int(environment.action_space.n)
     with jax.enable_x64(True):
         every_action = jax.vmap(environment.outcomes, in_axes=(None, 0))

@@ -99,7 +99,7 @@ def test_without_a_time_limit_nothing_is_truncated() -> None:
     assert np.max(steps.episode.episode_length) > 4
 
 
-# where every episode begins
+# Those of which all episodes begin alike.
 ONE_START = {
     "Bandit",
     "BsuiteBandit",
