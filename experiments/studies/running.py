@@ -231,7 +231,10 @@ class Exact:
 
 
 def digest(params: PyTree) -> str:
-    """SHA-256 over path, type, shape and bytes of every leaf ``[num_seeds, …]`` of the parameters."""
+    """SHA-256 over path, type, shape and bytes of every leaf ``[num_seeds, …]`` of the parameters.
+
+    What is in double precision is rounded to single, as far as other processors' last digits agree.
+    """
     leaves = jax.tree_util.tree_leaves_with_path(params)
     if not leaves:
         return hashlib.sha256(b"").hexdigest()

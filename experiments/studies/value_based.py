@@ -1,4 +1,4 @@
-"""Deep value-based methods (TARGETS.md, "Deep value-based")."""
+"""Deep value-based methods."""
 
 from __future__ import annotations
 
