@@ -54,6 +54,13 @@ def finite(config: Any, *names: str) -> None:
             raise InvalidInput(f"{name} must be finite, not {value!r}")
 
 
+def whole_leaf(config: Any, name: str, of: str) -> None:
+    """Checks that a field that may be swept is a whole number ``of`` something, unless it is traced."""
+    value = getattr(config, name)
+    if not isinstance(value, jax.core.Tracer) and np.any(np.mod(value, 1) != 0):
+        raise InvalidInput(f"{name} must be a whole number of {of}, not {value!r}")
+
+
 def whole(config: Any, low: int, *names: str) -> None:
     """Checks that fields are whole numbers, or tuples of them, of at least ``low``."""
     for name in names:

@@ -27,3 +27,11 @@ def uniform_index(key: Key, shape: tuple[int, ...], size: Array | int) -> Array:
     """
     bits = jax.random.bits(key, shape, jnp.uint32)
     return jax.lax.optimization_barrier((bits % jnp.uint32(size)).astype(jnp.int32))
+
+
+def epsilon_greedy(key: Key, values: Array, epsilon: Array | float) -> Array:
+    """Actions ``[B]``: the first of the best by ``values`` ``[B, A]``, or any with probability ``epsilon``."""
+    number = values.shape[-1]
+    chance, choice = jax.random.uniform(key, (2, *values.shape[:-1]))
+    random = jnp.minimum(jnp.int32(choice * number), number - 1)
+    return jnp.where(chance < epsilon, random, jnp.argmax(values, axis=-1))

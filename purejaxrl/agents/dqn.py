@@ -8,7 +8,7 @@ implicit quantiles), Munchausen, dropout, normalisation. Rainbow is many of them
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import flax.linen as nn
 import gymnasium
@@ -23,7 +23,7 @@ from purejaxrl import checks, distributions, losses, networks, targets, value_ne
 from purejaxrl.checks import static
 from purejaxrl.memory import PrioritisedReplay, Replay
 from purejaxrl.optimisers import OptimiserName, descend, make_optimiser
-from purejaxrl.sampling import numbered_keys
+from purejaxrl.sampling import epsilon_greedy, numbered_keys
 from purejaxrl.types import Array, InvalidInput, Key, PyTree, Sample, Transition
 
 
@@ -141,7 +141,8 @@ class Config:
     """Environment steps before the first update."""
     network: nn.Module | None = static(None)
     """A network of your own: one observation to action values ``[A]``, or to ``[A, atoms]`` where a
-    distribution is learnt (and given fractions ``[N]`` too if it is implicit); None builds one."""
+    distribution is learnt (and given fractions ``[N]`` too if it is implicit). Where features are
+    dropped it is given fractions or None, and the rate. None builds one."""
 
 
 @struct.dataclass
@@ -198,13 +199,14 @@ def check(config: Config) -> None:
     checks.within(config, 0, jnp.inf, "temperature_start", "temperature_end", exclusive=True)
     checks.within(config, 0, jnp.inf, "munchausen_temperature", "priority_offset", exclusive=True)
     checks.within(config, -jnp.inf, 0, "munchausen_floor")
+    checks.within(config, -jnp.inf, jnp.inf, "value_low", "value_high")
     checks.finite(config, "learning_rate", "value_low", "value_high", "priority_offset", "quantile_threshold")
+    checks.finite(config, "temperature_start", "temperature_end", "munchausen_temperature", "noise_scale")
     checks.within(config, 0, 1, "discount", "epsilon_start", "epsilon_end", "tau", "munchausen_scale")
     checks.within(config, 0, 1, "importance_start", "importance_end", "priority_exponent", "optimiser_decay")
     checks.within(config, 0, 1 - 1e-6, "dropout_rate")
     checks.within(config, 1, jnp.inf, "target_period")
-    if not isinstance(config.target_period, jax.core.Tracer) and np.any(np.mod(config.target_period, 1) != 0):
-        raise InvalidInput(f"target_period must be a whole number of updates, not {config.target_period!r}")
+    checks.whole_leaf(config, "target_period", "updates")
     ends = (config.value_low, config.value_high)
     if not any(isinstance(end, jax.core.Tracer) for end in ends) and np.any(ends[1] <= ends[0]):  # type: ignore[operator]
         raise InvalidInput(f"value_low must be below value_high, not {ends[0]!r} and {ends[1]!r}")
@@ -216,6 +218,7 @@ def check(config: Config) -> None:
     checks.one_of(config, "normalisation", ("none", "layer", "batch"))
     checks.one_of(config, "architecture", ("shared", "separate", "state_action"))
     checks.one_of(config, "initialiser", networks.INITIALISERS)
+    checks.one_of(config, "optimiser", get_args(OptimiserName))
     checks.whole(config, 1, "batch_size", "buffer_capacity", "hidden_sizes", "stream_sizes", "n_step")
     checks.whole(config, 1, "samples", "target_samples", "embedding")
     checks.whole(config, 2 if config.distribution == "categorical" else 1, "atoms")
@@ -276,8 +279,7 @@ def act(
         rate = None
         if config.dropout in ("acting", "both"):
             rngs["dropout"] = jax.random.split(dropout_key, len(jax.tree.leaves(observation)[0]))
-            left = jnp.where(jnp.isinf(config.dropout_steps), 1.0, 0.0)
-            rate = config.dropout_rate * losses.linear_schedule(now, 1.0, left, config.dropout_steps)
+            rate = losses.linear_schedule(now, config.dropout_rate, 0.0, config.dropout_steps)
         value = means(state, forward(state, state.params, observation, rngs, rate)[0])
     else:
         value = action_values(state, state.params, observation)
@@ -286,11 +288,8 @@ def act(
             now, config.temperature_start, config.temperature_end, config.temperature_steps
         )
         return jax.random.categorical(key, value / temperature), (), carry
-    num_actions = value.shape[-1]
     epsilon = losses.linear_schedule(now, config.epsilon_start, config.epsilon_end, config.epsilon_steps)
-    chance, choice = jax.random.uniform(key, (2, *value.shape[:-1]))
-    random = jnp.minimum(jnp.int32(choice * num_actions), num_actions - 1)
-    return jnp.where(chance < epsilon, random, jnp.argmax(value, axis=-1)), (), carry
+    return epsilon_greedy(key, value, epsilon), (), carry
 
 
 def greedy(state: State, observation: PyTree, carry: tuple[()] = ()) -> tuple[Array, tuple[()]]:
@@ -357,7 +356,8 @@ def means(state: State, output: Array) -> Array:
     if config.distribution == "none":
         return output
     if config.distribution == "categorical":
-        return jax.nn.softmax(output) @ atoms(config)
+        # A sum and no product of matrices, which accelerators would round to fewer bits.
+        return jnp.sum(jax.nn.softmax(output) * atoms(config), axis=-1)
     return jnp.mean(output, axis=-1)
 
 
