@@ -8,6 +8,7 @@ in-place slice, not a scatter, and no branch is ever taken both ways.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
 import gymnasium
@@ -194,17 +195,14 @@ class Loop:
                 agent, _, total = carry
                 agent = self.agent.update(agent, batch)
                 last = stack(agent.info)
-                priority = agent.priority if isinstance(self.memory, Prioritised) else ()
-                return (dataclasses.replace(agent, info=info), last, total + last), priority
+                return (dataclasses.replace(agent, info=info), last, total + last), self.priority(agent)
 
             # All batches of an iteration are drawn before the scan over them: a buffer that a scan
             # reads would be copied when the next iteration writes to it.
             batches = self.sample(runner, count)
             learner = (runner.agent, last, tally.sums[2:])
             (agent, last, total), priorities = jax.lax.scan(learn, learner, batches)
-            if isinstance(self.memory, Prioritised):
-                memory = self.memory.revise(runner.memory, batches, priorities)
-                runner = dataclasses.replace(runner, memory=memory)
+            runner = self.revise(runner, batches, priorities)
             tally = dataclasses.replace(tally, sums=jnp.concatenate([tally.sums[:2], total]))
             return (dataclasses.replace(runner, agent=agent), count_finite(tally, i), last), None
 
@@ -235,6 +233,49 @@ class Loop:
         runner, warmup = self.begin(key)
         runner, epochs = self.epochs(runner)
         return runner, jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), warmup, epochs)
+
+    def trace(
+        self, key: Key, iterations: int, look: Callable[[Runner, Tally], PyTree]
+    ) -> tuple[Runner, PyTree]:
+        """A run that is looked at after every iteration: for small ones, in which each step counts.
+
+        Args:
+            key: of the run.
+            iterations: rollouts, each with its updates, after the warm-up.
+            look: what is to be seen of the run as it stands, and of the iteration's episodes.
+
+        Returns:
+            The run at its end, and what was seen, with a leading axis ``[iterations]``.
+        """
+        runner, _ = self.begin(key)
+
+        def iterate(runner: Runner, count: Array) -> tuple[Runner, PyTree]:
+            runner, tally = self.collect(runner, empty_tally(runner.agent), count)
+            runner = self.learn(runner, count)
+            return runner, look(runner, tally)
+
+        return jax.lax.scan(iterate, runner, self.warmup_iterations + jnp.arange(iterations))
+
+    def learn(self, runner: Runner, count: Array) -> Runner:
+        """The updates of the run's ``count``-th iteration."""
+        batches = self.sample(runner, count)
+
+        def update(agent: Any, batch: PyTree) -> tuple[Any, PyTree]:
+            agent = self.agent.update(agent, batch)
+            return agent, self.priority(agent)
+
+        agent, priorities = jax.lax.scan(update, runner.agent, batches)
+        return self.revise(dataclasses.replace(runner, agent=agent), batches, priorities)
+
+    def priority(self, agent: Any) -> PyTree:
+        """What a prioritised memory is to be told of the last update, ``()`` for any other."""
+        return agent.priority if isinstance(self.memory, Prioritised) else ()
+
+    def revise(self, runner: Runner, batches: PyTree, priorities: PyTree) -> Runner:
+        """Tells a prioritised memory what became of its batches, with a leading axis of updates."""
+        if not isinstance(self.memory, Prioritised):
+            return runner
+        return dataclasses.replace(runner, memory=self.memory.revise(runner.memory, batches, priorities))
 
     def sample(self, runner: Runner, count: Array) -> PyTree:
         """What the updates of the run's ``count``-th iteration are fed, with a leading axis of updates."""

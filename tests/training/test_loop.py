@@ -18,6 +18,7 @@ from purejaxrl.environments import make
 from purejaxrl.environments.base import begin_episodes, extend_episodes, select
 from purejaxrl.memory import LastRollout, Replay
 from purejaxrl.training import Loop, Settings
+from purejaxrl.training.loop import Runner, Tally
 from purejaxrl.types import Array, InvalidInput, Key, Metrics, TimeStep, Transition
 
 EXPLORE, GREEDY = 1, 2  # the actions of the agent below
@@ -269,3 +270,29 @@ def test_every_evaluation_begins_elsewhere() -> None:
     assert np.all(finished)
     assert len(np.unique(episode.episode_length, axis=0)) == 4
     assert np.all(np.ptp(episode.episode_length, axis=1) > 0), "one evaluation's environments are the same"
+
+
+def test_a_trace_is_the_run() -> None:
+    """Looked at after each iteration, a run is what it is when it is not."""
+    settings = Settings(
+        total_steps=54,
+        num_envs=3,
+        rollout_length=2,
+        updates_per_iteration=2,
+        num_epochs=2,
+        evaluation_episodes=0,
+    )
+    loop = Loop(agent(6), None, Metronome(num_envs=3, terminates=True, max_episode_steps=9), settings)
+    whole, metrics = jax.device_get(jax.jit(loop.train)(jax.random.key(0)))
+
+    def look(runner: Runner, tally: Tally) -> Any:
+        return runner.agent.step, tally.episodes
+
+    traced, (updates, episodes) = jax.device_get(
+        jax.jit(lambda key: loop.trace(key, 8, look))(jax.random.key(0))
+    )
+    np.testing.assert_array_equal(updates, 2 * np.arange(1, 9))
+    assert episodes.sum() == metrics.episodes[1:].sum()
+    assert traced.agent.step == whole.agent.step == 16
+    np.testing.assert_array_equal(traced.agent.seen, whole.agent.seen)
+    np.testing.assert_array_equal(traced.observation, whole.observation)
