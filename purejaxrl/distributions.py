@@ -43,7 +43,8 @@ def project(values: Array, weights: Array, atoms: Array) -> Array:
     spacing = (atoms[-1] - atoms[0]) / (atoms.shape[0] - 1)
     place = (jnp.clip(values, atoms[0], atoms[-1]) - atoms[0]) / spacing
     nearness = jnp.clip(1 - jnp.abs(place[:, None] - jnp.arange(atoms.shape[0])), 0, 1)  # [M, K]
-    return jax.lax.stop_gradient(weights @ nearness)
+    # A sum and no product of matrices, which accelerators would round to fewer bits.
+    return jax.lax.stop_gradient(jnp.sum(weights[:, None] * nearness, axis=0))
 
 
 def cross_entropy(target: Array, logits: Array) -> Array:
@@ -59,10 +60,14 @@ def cross_entropy(target: Array, logits: Array) -> Array:
 def divergence(target: Array, logits: Array) -> Array:
     """The Kullback-Leibler divergence in nats from a target distribution ``[K]`` to that of ``logits``.
 
+    It is 0 or more, however its sums are rounded: priorities are powers of it.
     Rainbow's priority (Hessel et al. 2018, "Prioritized replay").
     """
+    chex.assert_rank([target, logits], 1)
+    chex.assert_equal_shape([target, logits])
+    target = jax.lax.stop_gradient(target)
     self_entropy = jnp.sum(jnp.where(target > 0, target * jnp.log(jnp.maximum(target, 1e-30)), 0.0))
-    return cross_entropy(target, logits) + self_entropy
+    return jnp.maximum(cross_entropy(target, logits) + self_entropy, 0.0)
 
 
 def quantile_loss(
@@ -80,7 +85,11 @@ def quantile_loss(
         weights: ``[M]``, what they weigh.
         threshold: κ, up to which the penalty is quadratic; 0 makes it the absolute error.
 
-    Source: Dabney et al. (2018), "Distributional reinforcement learning with quantile regression", eqs. 9-10.
+    Huber's loss is divided by κ, so that errors far beyond it count with a slope of 1 whatever κ is. The
+    paper of 2018 on quantile regression has it without the division.
+
+    Source: Dabney et al. (2018), "Distributional reinforcement learning with quantile regression", eqs. 9-10;
+    Dabney et al. (2018), "Implicit quantile networks for distributional reinforcement learning", eq. 3.
     """
     chex.assert_rank([quantiles, tau, values, weights], 1)
     chex.assert_equal_shape([quantiles, tau])

@@ -89,17 +89,6 @@ def softmax_policy(q: Array, temperature: Array | float) -> Array:
     return jax.nn.softmax(q / temperature)
 
 
-def soft_value(q_t: Array, temperature: Array | float) -> Array:
-    """The mean of the actions' values ``[A]`` under their softmax policy, its entropy counted as a reward.
-
-    Source: Vieillard, Pietquin & Geist (2020), "Munchausen reinforcement learning", eq. 1.
-    """
-    chex.assert_rank([q_t, temperature], [1, 0])
-    chex.assert_type(q_t, float)
-    log_policy = jax.nn.log_softmax(q_t / temperature)
-    return jax.lax.stop_gradient(jnp.sum(jnp.exp(log_policy) * (q_t - temperature * log_policy)))
-
-
 def munchausen_bonus(
     q_tm1: Array,
     a_tm1: Array,

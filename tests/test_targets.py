@@ -129,6 +129,57 @@ def test_n_step_returns_are_what_they_are_defined_as(n: int) -> None:
         np.testing.assert_allclose(targets.n_step_return(**whole, n=n), expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("terminated", "truncated", "expected"),
+    [
+        # γ = 0.5, rewards 1, 2, 4: of all three, of the first two, of the first.
+        ([0, 0, 0], [0, 0, 0], (1 + 1 + 1, 0.125)),
+        ([0, 0, 1], [0, 0, 0], (3, 0)),
+        ([0, 0, 0], [0, 0, 1], (3, 0.125)),  # cut off: what follows counts
+        ([0, 1, 0], [0, 0, 0], (2, 0)),
+        ([0, 0, 0], [0, 1, 0], (2, 0.25)),  # γ to the power of the steps that were made
+        ([0, 1, 0], [0, 1, 0], (2, 0)),  # both: the task ended
+        ([1, 0, 0], [0, 0, 0], (1, 0)),
+        ([0, 0, 0], [1, 0, 0], (1, 0.5)),
+        # What comes after an end is another episode's.
+        ([0, 0, 1], [0, 1, 0], (2, 0.25)),
+        ([0, 1, 1], [0, 0, 0], (2, 0)),
+        ([0, 1, 0], [1, 0, 1], (1, 0.5)),
+    ],
+)
+def test_n_step_rewards_by_hand(terminated: Any, truncated: Any, expected: Any) -> None:
+    rewards = jnp.array([1.0, 2.0, 4.0])
+    for flags in (bool, np.float32):  # datasets have them as numbers, too
+        given = (jnp.array(terminated, flags), jnp.array(truncated, flags))
+        np.testing.assert_allclose(targets.n_step_reward(rewards, *given, 0.5), expected)
+
+
+def test_n_step_rewards_are_those_of_n_step_returns() -> None:
+    """At a window's beginning, with the value of what follows the last step that counts."""
+    n, number = 4, 200
+    random = np.random.default_rng(5)
+    rewards, values = (jnp.asarray(random.normal(size=(number, n)), jnp.float32) for _ in range(2))
+    terminated, truncated = (jnp.asarray(random.random((number, n)) < 0.2) for _ in range(2))
+    total, discount = jax.jit(jax.vmap(targets.n_step_reward, in_axes=(0, 0, 0, None)))(
+        rewards, terminated, truncated, 0.9
+    )
+    ended = np.asarray(terminated | truncated)
+    last = np.where(ended.any(axis=1), ended.argmax(axis=1), n - 1)
+    following = np.asarray(values)[np.arange(number), last]
+    returns = jax.jit(jax.vmap(lambda *steps: targets.n_step_return(*steps, n=n)))(
+        rewards, 0.9 * (1.0 - terminated), ~(terminated | truncated), values
+    )
+    np.testing.assert_allclose(total + discount * following, returns[:, 0], rtol=1e-4, atol=1e-5)
+    whole = ~ended.any(axis=1)
+    assert whole.sum() > 10
+    expected = jax.jit(jax.vmap(lambda r, v: rlax.n_step_bootstrapped_returns(r, jnp.full(n, 0.9), v, n)))(
+        rewards, values
+    )
+    np.testing.assert_allclose(
+        (total + discount * following)[whole], expected[whole, 0], rtol=1e-4, atol=1e-5
+    )
+
+
 @pytest.mark.parametrize("lambda_", [0.0, 0.3, 0.9, 1.0])
 def test_lambda_returns_mix_n_step_returns(lambda_: float) -> None:
     for seed in range(20):
@@ -155,6 +206,29 @@ def test_lambda_returns_are_advantages_above_the_values() -> None:
     np.testing.assert_allclose(
         targets.lambda_return(**chained, lambda_=0.7), advantage + v_tm1, rtol=1e-4, atol=1e-5
     )
+
+
+# Munchausen.
+
+
+def test_munchausen_bonuses_by_hand() -> None:
+    """Of values 0 and τ·log 3 the policy is ¼ and ¾, whatever τ is."""
+    for tau in (0.5, 2.0):
+        q = jnp.array([0.0, tau * np.log(3)])
+        for action, probability in enumerate((0.25, 0.75)):
+            bonus = targets.munchausen_bonus(q, jnp.int32(action), 0.9, tau, -100.0)
+            np.testing.assert_allclose(bonus, 0.9 * tau * np.log(probability), rtol=1e-5)
+            # The floor is under τ log π, before it is scaled.
+            floored = targets.munchausen_bonus(q, jnp.int32(action), 0.9, tau, -0.5)
+            np.testing.assert_allclose(floored, 0.9 * max(tau * np.log(probability), -0.5), rtol=1e-5)
+        same = targets.munchausen_bonus(q + 100, jnp.int32(0), 0.9, tau, -100.0)
+        np.testing.assert_allclose(same, 0.9 * tau * np.log(0.25), rtol=1e-4)
+    # Of a policy that is sure: no bonus for what it does, and the floor for what it never does.
+    sure = jnp.array([0.0, 50.0])
+    assert targets.munchausen_bonus(sure, jnp.int32(1), 0.9, 0.03, -1.0) == 0
+    np.testing.assert_allclose(targets.munchausen_bonus(sure, jnp.int32(0), 0.9, 0.03, -1.0), -0.9)
+    unlimited = targets.munchausen_bonus(sure, jnp.int32(0), 0.9, 0.03, -np.inf)
+    np.testing.assert_allclose(unlimited, -0.9 * 50, rtol=1e-5)  # τ log π is the difference of values
 
 
 # Off-policy.
@@ -225,6 +299,7 @@ def test_no_gradient_flows_through_targets() -> None:
             + targets.double_value(q_t[0], q_t[1])
             + targets.action_value(q_t[0], jnp.int32(1))
             + targets.expected_value(q_t[0], off["pi_t"][0])
+            + targets.munchausen_bonus(q_t[0], jnp.int32(1), 0.9, 1.0, -9.0)
         )
 
     for gradient in jax.grad(total, argnums=(0, 1))(steps["v_t"], off["q_t"]):
@@ -238,6 +313,10 @@ def test_no_gradient_flows_through_targets() -> None:
         (targets.action_value, (Q, jnp.float32(1))),
         (targets.expected_value, (Q, jnp.ones(2))),
         (targets.double_value, (Q, jnp.ones(4))),
+        (targets.munchausen_bonus, (jnp.ones((2, 3)), jnp.int32(0), 0.9, 0.03, -1.0)),
+        (targets.munchausen_bonus, (Q, jnp.float32(0), 0.9, 0.03, -1.0)),
+        (targets.n_step_reward, (jnp.ones(3), jnp.ones(2), jnp.ones(3), 0.9)),
+        (targets.n_step_reward, (jnp.ones((1, 3)), jnp.ones((1, 3)), jnp.ones((1, 3)), 0.9)),
         (targets.n_step_return, (jnp.ones(3), jnp.ones(3), jnp.ones(3), jnp.ones(2), 1)),
         (targets.lambda_return, (jnp.ones(3), jnp.ones(3), jnp.ones(3), jnp.ones((3, 1)), 0.5)),
     ],
