@@ -13,7 +13,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from purejaxrl.agents import a2c, ddpg, dqn
+from purejaxrl.agents import a2c, ddpg, dqn, drqn, pqn, q_learning
 from purejaxrl.training import Settings
 from purejaxrl.types import InvalidInput
 
@@ -71,6 +71,142 @@ def dqn_spell_chart(space: gymnasium.Space[Any]) -> Preset:
         ),
         settings=Settings(total_steps=10_010_000, num_envs=4, num_epochs=100),
         source="deck 4, the DQN spell chart and its code",
+    )
+
+
+def dqn_rainbow(space: gymnasium.Space[Any]) -> Preset:
+    """Every extension of Rainbow, at the rates of the parallel preset: for small problems, not for Atari.
+
+    The returns that its categorical distribution holds must be told: ``value_low`` and ``value_high``.
+    """
+    preset = dqn_parallel(space)
+    return dataclasses.replace(
+        preset, config=_rainbow(preset.config), source="Hessel et al. (2018), its choices; the rates are ours"
+    )
+
+
+def dqn_rainbow_atari(space: gymnasium.Space[Any]) -> Preset:
+    """Rainbow as published for Atari; it takes days, and 30 GB for a buffer of a million transitions."""
+    del space
+    return Preset(
+        config=_rainbow(
+            dqn.Config(
+                learning_rate=6.25e-5,
+                optimiser_epsilon=1.5e-4,
+                discount=0.99,
+                target_period=2_000,
+                priority_exponent=0.5,
+                importance_start=0.4,
+                importance_steps=12_500_000,
+                stream_sizes=(512,),
+                initialiser="pytorch",
+                batch_size=32,
+                buffer_capacity=1_000_000,
+                warmup_steps=20_000,
+            )
+        ),
+        settings=Settings(total_steps=50_020_000, rollout_length=4, num_epochs=200, evaluation_episodes=2),
+        source="Hessel et al. (2018), table 1; its streams are after the torso's layer of 512",
+    )
+
+
+def _rainbow(config: dqn.Config) -> dqn.Config:
+    """A Config with all that Rainbow has; exploration is left to the noise."""
+    return dataclasses.replace(
+        config,
+        double=True,
+        dueling=True,
+        prioritised=True,
+        n_step=3,
+        noisy=True,
+        distribution="categorical",
+        epsilon_start=0.0,
+        epsilon_end=0.0,
+    )
+
+
+def dqn_c51(space: gymnasium.Space[Any]) -> Preset:
+    """C51 for classic control: 101 atoms from -100 to 100."""
+    preset = dqn_cleanrl(space)
+    config = dataclasses.replace(
+        preset.config,
+        distribution="categorical",
+        atoms=101,
+        value_low=-100.0,
+        value_high=100.0,
+        optimiser_epsilon=0.01 / 128,
+    )
+    return dataclasses.replace(preset, config=config, source="CleanRL, docs/rl-algorithms/c51.md (c51_jax)")
+
+
+def dqn_minatar(space: gymnasium.Space[Any]) -> Preset:
+    """DQN for MinAtar: an update a frame, RMSProp, 16 filters."""
+    del space
+    return Preset(
+        config=dqn.Config(
+            learning_rate=2.5e-4,
+            discount=0.99,
+            epsilon_start=1.0,
+            epsilon_end=0.1,
+            epsilon_steps=100_000,
+            target_period=1_000,
+            loss="huber",
+            optimiser="rmsprop",
+            optimiser_epsilon=0.01,
+            optimiser_decay=0.95,
+            torso="small_cnn",
+            batch_size=32,
+            buffer_capacity=100_000,
+            warmup_steps=5_000,
+        ),
+        settings=Settings(total_steps=1_000_000, num_envs=1, num_epochs=199, evaluation_episodes=5),
+        source="Young & Tian (2019), section 3, and the settings of their examples/dqn.py",
+    )
+
+
+def pqn_cleanrl(space: gymnasium.Space[Any]) -> Preset:
+    """PQN for classic control: 4 environments, 128 steps, 4 passes in 4 minibatches."""
+    del space
+    return Preset(
+        config=pqn.Config(learning_rate_steps=975),
+        settings=Settings(total_steps=499_200, num_envs=4, rollout_length=128, num_epochs=25),
+        source="CleanRL, cleanrl/pqn.py",
+    )
+
+
+def q_learning_cliff(space: gymnasium.Space[Any]) -> Preset:
+    """A table, one environment, an update a step, for grid worlds."""
+    del space
+    return Preset(
+        config=q_learning.Config(),
+        settings=Settings(total_steps=20_000, num_epochs=20),
+        source="Sutton & Barto (2018), example 6.6",
+    )
+
+
+def q_learning_tiles(space: gymnasium.Space[Any]) -> Preset:
+    """SARSA on eight tilings, for MountainCar; episodes of more than 200 steps need max_episode_steps."""
+    del space
+    return Preset(
+        config=q_learning.Config(
+            learning_rate=0.5 / 8,
+            target="sarsa",
+            approximator="tile_coding",
+            epsilon_start=0.0,
+            epsilon_end=0.0,
+        ),
+        settings=Settings(total_steps=100_001, num_epochs=20),
+        source="Sutton & Barto (2018), example 10.1",
+    )
+
+
+def drqn_classic(space: gymnasium.Space[Any]) -> Preset:
+    """A small recurrent Q-network, for classic control without velocities and for memory tasks."""
+    del space
+    return Preset(
+        config=drqn.Config(),
+        settings=Settings(total_steps=101_000, num_envs=4, num_epochs=20),
+        source="ours; stored state, burn-in and double are of Kapturowski et al. (2019)",
     )
 
 
@@ -154,7 +290,18 @@ def ddpg_spell_chart(space: gymnasium.Space[Any]) -> Preset:
 
 PRESETS: Mapping[str, Mapping[str, Callable[[gymnasium.Space[Any]], Preset]]] = MappingProxyType(
     {
-        "dqn": {"cleanrl": dqn_cleanrl, "parallel": dqn_parallel, "spell-chart": dqn_spell_chart},
+        "dqn": {
+            "cleanrl": dqn_cleanrl,
+            "parallel": dqn_parallel,
+            "spell-chart": dqn_spell_chart,
+            "c51": dqn_c51,
+            "minatar": dqn_minatar,
+            "rainbow": dqn_rainbow,
+            "rainbow-atari": dqn_rainbow_atari,
+        },
+        "drqn": {"classic": drqn_classic},
+        "pqn": {"cleanrl": pqn_cleanrl},
+        "q_learning": {"cliff": q_learning_cliff, "tiles": q_learning_tiles},
         "a2c": {"zoo": a2c_zoo, "zoo-16": a2c_zoo_16, "atari": a2c_atari},
         "ddpg": {"zoo": ddpg_zoo, "spell-chart": ddpg_spell_chart},
     }

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from purejaxrl import presets
-from purejaxrl.agents import a2c, ddpg, dqn
+from purejaxrl.agents import a2c, ddpg, dqn, drqn, pqn, q_learning
 from purejaxrl.networks import INITIALISERS
 from purejaxrl.presets import PRESETS
 from purejaxrl.training import Experiment, Settings
 from purejaxrl.types import InvalidInput
 
-AGENTS = {"dqn": dqn, "a2c": a2c, "ddpg": ddpg}
+AGENTS = {"dqn": dqn, "a2c": a2c, "ddpg": ddpg, "drqn": drqn, "pqn": pqn, "q_learning": q_learning}
 VECTOR = gymnasium.spaces.Box(-1, 1, (3,), np.float32)
 IMAGE = gymnasium.spaces.Box(0, 255, (96, 96, 4), np.uint8)
 # An environment that each is meant for, and another where there is one.
@@ -23,6 +23,14 @@ SUITABLE = {
     ("dqn", "cleanrl"): ["CartPole-v1", "MountainCar-v0"],
     ("dqn", "parallel"): ["CartPole-v1", "Catch"],
     ("dqn", "spell-chart"): ["Catch", "CartPole-v1"],
+    ("dqn", "c51"): ["CartPole-v1", "Acrobot-v1"],
+    ("dqn", "minatar"): ["MinAtar-Breakout", "MinAtar-Asterix"],
+    ("dqn", "rainbow"): ["CartPole-v1", "Catch"],
+    ("dqn", "rainbow-atari"): ["envpool:Breakout-v5"],
+    ("drqn", "classic"): ["CartPoleNoVel-v1", "MemoryLength"],
+    ("pqn", "cleanrl"): ["CartPole-v1", "MinAtar-Breakout"],
+    ("q_learning", "cliff"): ["CliffWalking", "FourRooms"],
+    ("q_learning", "tiles"): ["MountainCar-v0"],
     ("a2c", "zoo"): ["CartPole-v1", "Catch"],
     ("a2c", "zoo-16"): ["Acrobot-v1", "MountainCar-v0"],
     ("a2c", "atari"): ["Catch", "envpool:Pong-v5"],
