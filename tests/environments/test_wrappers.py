@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import Any, ClassVar
 
 import chex
@@ -11,79 +12,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from wrapper_cases import ALL, HASTE, STEPS, Tale, episodes, play, scaled, some_actions, wrapped
 
 import purejaxrl.environments as environments
-from purejaxrl.environments import host, options, vectorise
+from purejaxrl.environments import options, vectorise
 from purejaxrl.environments.action_repeat import RepeatedActions
-from purejaxrl.environments.frame_stack import FrameStack
 from purejaxrl.environments.normalisation import add, no_statistics
 from purejaxrl.environments.pytrees import with_knobs
 from purejaxrl.environments.wrappers import StickyActions
 from purejaxrl.types import Array, InvalidInput, Key, TimeStep
 
-STEPS = 30
 Box = gymnasium.spaces.Box
-
-
-@with_knobs("length")
-class Tale:
-    """Shows which episode this is (a number by chance), its steps so far, and the action of the last one.
-
-    It pays ten times the steps so far and the action, and terminates after ``length`` steps.
-    """
-
-    length: int | Array = 3
-    max_episode_steps: int | None = None
-    view: str = "vector"
-    number: type = np.float32
-
-    @property
-    def observation_space(self) -> Any:
-        shape = {"vector": (3,), "board": (3, 1), "image": (1, 3, 2)}[self.view]
-        return Box(0, 200, shape, self.number)
-
-    @property
-    def action_space(self) -> Any:
-        return gymnasium.spaces.Discrete(5)
-
-    def show(self, state: Array) -> Array:
-        if self.view == "image":
-            return jnp.stack([state, 2 * state], axis=-1)[None].astype(self.number)
-        return state.reshape(self.observation_space.shape).astype(self.number)
-
-    def reset(self, key: Key) -> tuple[Array, Array]:
-        state = jnp.array([jax.random.randint(key, (), 20, 90), 0, 0])
-        return state, self.show(state)
-
-    def step(self, key: Key, state: Array, action: Array) -> tuple[Array, Array, Array, Array]:
-        state = jnp.array([state[0], state[1] + 1, action])
-        return state, self.show(state), 10.0 * state[1] + action, state[1] >= self.length
-
-
-def episodes(environment: Any, key: Key, actions: Array) -> Any:
-    reset_key, key = jax.random.split(key)
-    state, observation = environment.reset(reset_key)
-
-    def step(state: Any, given: Any) -> Any:
-        return environment.step(jax.random.fold_in(key, given[0]), state, given[1])
-
-    return observation, jax.lax.scan(step, state, (jnp.arange(len(actions)), actions))[1]
-
-
-run_episodes = jax.jit(episodes)
-
-
-def play(environment: Any, actions: np.ndarray) -> tuple[np.ndarray, Any]:
-    """First observations ``[B, …]`` and the time steps ``[T, B]`` of actions ``[T, B]``."""
-    return jax.device_get(run_episodes(environment, jax.random.key(0), jnp.asarray(actions)))
-
-
-def some_actions(num_envs: int, steps: int = STEPS, below: int = 5) -> np.ndarray:
-    return np.random.default_rng(0).integers(0, below, (steps, num_envs))
-
-
-def wrapped(tale: Tale, num_envs: int = 2, **given: Any) -> Any:
-    return environments.wrap(vectorise(tale, num_envs), **given)
 
 
 class Tape(gymnasium.Env[Any, Any]):
@@ -159,8 +98,7 @@ def test_actions_between_frames_by_hand() -> None:
     np.testing.assert_array_equal(steps.observation[3, 0], expected)
 
 
-@pytest.mark.parametrize("view", ["vector", "board", "image"])
-@pytest.mark.parametrize("limit", [None, 2])
+@pytest.mark.parametrize(("view", "limit"), [("vector", None), ("board", 2), ("image", 2)])
 def test_a_stack_of_frames_is_gymnasiums(view: str, limit: int | None) -> None:
     """Also where episodes are truncated."""
     tale, actions = Tale(view=view, max_episode_steps=limit), some_actions(1)
@@ -168,13 +106,11 @@ def test_a_stack_of_frames_is_gymnasiums(view: str, limit: int | None) -> None:
     stack = gymnasium.wrappers.FrameStackObservation
     shown, successors, _ = replayed(tale, lambda env: stack(env, 4), actions)
     ours = [first[0], *steps.observation[:, 0]]
-    frames = {"vector": "f d -> (f d)", "board": "f h w -> h (w f)", "image": "f h w c -> h w (f c)"}
 
     def along_the_last(frames_first: np.ndarray) -> np.ndarray:
         joined = [frame if view != "board" else frame[..., None] for frame in frames_first]
         return np.concatenate(joined, axis=-1)
 
-    assert frames[view]
     np.testing.assert_array_equal(ours, [along_the_last(each) for each in shown])
     np.testing.assert_array_equal(steps.next_observation[:, 0], [along_the_last(each) for each in successors])
     np.testing.assert_array_equal(steps.truncated.any(), limit is not None)
@@ -256,7 +192,9 @@ def test_two_sticky_probabilities_in_one_program() -> None:
     stacked = jax.tree.map(lambda *leaves: jnp.stack([jnp.asarray(leaf) for leaf in leaves]), *members)
     actions = some_actions(500, 8)
     keys = jax.random.split(jax.random.key(0), 2)
-    _, steps = jax.jit(jax.vmap(episodes, in_axes=(0, 0, None)))(stacked, keys, jnp.asarray(actions))
+    _, steps = jax.jit(jax.vmap(episodes, in_axes=(0, 0, None)), compiler_options=HASTE)(
+        stacked, keys, jnp.asarray(actions)
+    )
     differs = np.asarray(steps.next_observation[..., 2] != actions).mean((1, 2))
     assert differs[0] == 0
     assert (
@@ -307,7 +245,7 @@ def test_flicker_blanks_whole_observations() -> None:
     environment = wrapped(Tale(length=4), 1000, flicker=0.3)
     first, steps = play(environment, some_actions(1000, 12))
     everything = np.concatenate([first[None], steps.next_observation])
-    blank = ~everything.any(-1)
+    blank: Any = ~everything.any(-1)
     assert np.all((everything[..., 0] >= 20) | blank)  # the tag tells a blank one
     assert abs(blank[1:].mean() - 0.3) < 4 * np.sqrt(0.21 / blank[1:].size)
     assert abs(blank[0].mean() - 0.3) < 4 * np.sqrt(0.21 / 1000)
@@ -368,10 +306,6 @@ def test_normalised_observations_by_numpy(limit: int | None) -> None:
     np.testing.assert_array_equal(steps.reward, raw.reward)
 
 
-def scaled(batch: np.ndarray, seen: list[np.ndarray]) -> np.ndarray:
-    return (batch - np.mean(seen, 0)) / np.sqrt(np.var(seen, 0) + 1e-8)
-
-
 def test_normalised_rewards_by_numpy() -> None:
     """Divided by the deviation of discounted sums, which begin anew with each episode; statistics are raw."""
     tale, actions = Tale(), some_actions(3)
@@ -413,6 +347,9 @@ class Gain:
         return state, jnp.zeros(1), (action - 2) / 2.0, jnp.bool_(False)
 
 
+GAIN: Any = Gain()
+
+
 def test_clipped_rewards() -> None:
     actions = some_actions(1, below=9)
     raw = (actions - 2) / 2
@@ -421,30 +358,17 @@ def test_clipped_rewards() -> None:
         ("range", np.clip(raw, -1, 1)),
         ("sign", np.sign(raw)),
     ):
-        _, steps = play(environments.wrap(vectorise(Gain(), 1), clip_reward=given), actions)
+        _, steps = play(environments.wrap(vectorise(GAIN, 1), clip_reward=given), actions)
         np.testing.assert_array_equal(steps.reward, expected)
         np.testing.assert_array_equal(steps.episode.episode_return[:6, 0], np.cumsum(raw[:6, 0]))
-    first, plain = play(vectorise(Gain(), 1), actions)
-    env = gymnasium.wrappers.ClipReward(Tape(Gain().observation_space, first, plain), -1, 1)
+    first, plain = play(vectorise(GAIN, 1), actions)
+    env = gymnasium.wrappers.ClipReward(Tape(GAIN.observation_space, first, plain), -1, 1)
     np.testing.assert_array_equal(
         [env.step(action)[1] for action in actions[:, 0]], np.clip(raw, -1, 1)[:, 0]
     )
 
 
 # All together
-
-ALL: dict[str, Any] = {
-    "action_repeat": 2,
-    "sticky_actions": 0.3,
-    "clip_reward": "sign",
-    "normalise_reward": True,
-    "reward_discount": 0.9,
-    "normalise_observation": True,
-    "observation_limit": 5.0,
-    "flicker": 0.2,
-    "frame_stack": 3,
-    "stack_actions": True,
-}
 
 
 def layers(environment: Any) -> list[str]:
@@ -472,10 +396,12 @@ def test_seeds_under_vmap_are_as_they_are_alone() -> None:
     stacked = jax.tree.map(lambda *leaves: jnp.stack([jnp.asarray(leaf) for leaf in leaves]), *members)
     actions = jnp.asarray(some_actions(2, 40, below=2))
 
-    @jax.jit
+    @functools.partial(jax.jit, compiler_options=HASTE)
     def both(stacked: Any, key: Key) -> Any:
         keys = jax.random.split(key, 3)
-        alone = jax.lax.map(lambda pair: episodes(*pair, actions), (stacked, jax.random.clone(keys)))
+        alone = jax.lax.map(
+            lambda pair: episodes(pair[0], pair[1], actions), (stacked, jax.random.clone(keys))
+        )
         return jax.vmap(episodes, in_axes=(0, 0, None))(stacked, keys, actions), alone
 
     together, alone = both(stacked, jax.random.key(0))
@@ -484,195 +410,16 @@ def test_seeds_under_vmap_are_as_they_are_alone() -> None:
     assert blank[0] < blank[1] < blank[2]
 
 
-@pytest.mark.parametrize("name", ["CartPole-v1", "envpool:CartPole-v1"])
-def test_an_evaluation_has_the_statistics_of_training_and_leaves_them(name: str) -> None:
-    """Frozen, from the first observation on, and with returns of rewards as they were paid."""
-    training = environments.make(name, 4, normalise_observation=True, normalise_reward=True, frame_stack=2)
-    state, _ = training.reset(jax.random.key(0))
-    run = jax.jit(
-        lambda state, actions: jax.lax.scan(
-            lambda s, a: training.step(jax.random.key(3), s, a), state, actions
-        )
-    )
-    state, _ = run(state, jnp.asarray(some_actions(4, below=2)))
-    known = environments.statistics(state)
-    assert set(known) == {"observation", "reward"}
-    assert known["observation"].count > 4 * STEPS
-    evaluation = environments.for_evaluation(training, 2)
-    assert evaluation.num_envs == 2
-    begun, first = environments.begin(evaluation, jax.random.key(1), known)
-    plain = environments.make(name, 2)
-    raw_state, raw_first = plain.reset(jax.random.key(1))
-    mean, deviation = known["observation"].mean, known["observation"].deviation
-    np.testing.assert_allclose(first, jnp.tile((raw_first - mean) / deviation, 2), rtol=1e-5, atol=1e-6)
-    for action in some_actions(2, 9, below=2):
-        begun, timestep = evaluation.step(jax.random.key(3), begun, jnp.asarray(action))
-        raw_state, raw = plain.step(jax.random.key(3), raw_state, jnp.asarray(action))
-        shown = (raw.next_observation - mean) / deviation
-        np.testing.assert_allclose(timestep.next_observation[:, 4:], shown, rtol=1e-5, atol=1e-5)
-        np.testing.assert_allclose(timestep.reward, raw.reward / known["reward"].deviation, rtol=1e-5)
-        chex.assert_trees_all_equal(timestep.episode, raw.episode)
-    chex.assert_trees_all_equal(environments.statistics(begun), known)
-    chex.assert_trees_all_equal(environments.statistics(known), known)
-    again, _ = environments.begin(training, jax.random.key(2), known)  # not frozen: it goes on
-    assert environments.statistics(again)["observation"].count == known["observation"].count + 4
-    assert environments.begin(plain, jax.random.key(1), known)[1].shape == raw_first.shape
-
-
 def test_which_leaves_have_an_axis_of_environments() -> None:
     environment = environments.make("CartPole-v1", 7, **ALL)
-    state, _ = environment.reset(jax.random.key(0))
+    state, _ = jax.eval_shape(environment.reset, jax.random.key(0))
     marks = environments.of_environments(state)
     assert jax.tree.structure(marks) == jax.tree.structure(state)
     for leaf, mark in zip(jax.tree.leaves(state), jax.tree.leaves(marks), strict=True):
         assert (leaf.shape[:1] == (7,)) == mark
     assert sum(not mark for mark in jax.tree.leaves(marks)) == 6
-    assert all(
-        jax.tree.leaves(environments.of_environments(vectorise(Tale(), 2).reset(jax.random.key(0))[0]))
-    )
-
-
-# Simulators on the host
-
-
-def plain_episodes(name: str, seed: int, actions: np.ndarray, repeats: int) -> list[tuple[Any, ...]]:
-    """Steps of ``repeats`` of gymnasium's own: successor, reward, ends, and what is shown next."""
-    env = gymnasium.make(name, max_episode_steps=30)
-    env.reset(seed=seed)
-    rows = []
-    for action in actions:
-        total, terminated, truncated = 0.0, False, False
-        for _ in range(repeats):
-            successor, reward, terminated, truncated, _ = env.step(action)
-            total += float(reward)
-            if terminated or truncated:
-                break
-        shown = env.reset()[0] if terminated or truncated else successor
-        rows.append((successor, total, terminated, truncated, shown))
-    return rows
-
-
-def test_simulators_repeat_actions_up_to_an_episodes_end() -> None:
-    environment = environments.make("gymnasium:CartPole-v1", 3, max_episode_steps=30, action_repeat=4)
-    assert environment.max_episode_steps == 8
-    actions = some_actions(3, 40, below=2)
-    _, steps = play(environment, actions)
-    seeds = host.draw_seeds(jax.random.split(jax.random.key(0))[0], 3)
-    for i in range(3):
-        rows = plain_episodes("CartPole-v1", int(seeds[i]), actions[:, i], 4)
-        names = ("next_observation", "reward", "terminated", "truncated", "observation")
-        for name, expected in zip(names, zip(*rows, strict=True), strict=True):
-            np.testing.assert_allclose(getattr(steps, name)[:, i], np.stack(expected), rtol=1e-6)
-    assert steps.terminated.any()
-    lengths = np.unique(steps.reward)
-    assert {1.0, 2.0, 3.0} & set(lengths)  # an end inside a step
-    assert lengths.max() == 4
-
-
-@pytest.mark.parametrize("name", ["envpool:CartPole-v1", "gymnasium:CartPole-v1"])
-def test_simulators_are_wrapped_as_our_own_are(name: str) -> None:
-    """Stack and normalisation of what the bare simulators show, given the same seeds and actions."""
-    given = {"normalise_observation": True, "normalise_reward": True, "frame_stack": 2}
-    environment, bare = environments.make(name, 3, **given), environments.make(name, 3)
-    actions = some_actions(3, 60, below=2)
-    first, steps = play(environment, actions)
-    raw_first, raw = play(bare, actions)
-    assert raw.ended.any()
-    seen, last = [*raw_first], scaled(raw_first, [*raw_first])
-    for t in range(len(actions)):
-        seen += [*raw.next_observation[t], *raw.observation[t][raw.ended[t]]]
-        newest = np.clip(scaled(raw.next_observation[t], seen), -10, 10)
-        np.testing.assert_allclose(steps.next_observation[t, :, 4:], newest, rtol=1e-3, atol=1e-3)
-        begun = np.clip(scaled(raw.observation[t], seen), -10, 10)
-        shown = np.where(raw.ended[t][:, None], begun, steps.next_observation[t, :, :4])
-        np.testing.assert_allclose(steps.observation[t, :, :4], shown, rtol=1e-3, atol=1e-3)
-        if t:
-            ended = raw.ended[t - 1]
-            old = np.where(ended[:, None], last, steps.next_observation[t - 1, :, 4:])
-            np.testing.assert_allclose(steps.next_observation[t, :, :4], old, rtol=1e-3, atol=1e-3)
-        last = begun
-    chex.assert_trees_all_equal(steps.episode, raw.episode)
-    np.testing.assert_array_equal(steps.finished, raw.finished)
-    assert first.shape == (3, 8)
-
-
-def test_lives_taken_for_episodes_survive() -> None:
-    """A life's end ends a stack and a reward's sum, and neither the game nor what sticks."""
-
-    class Lives:
-        num_envs, max_episode_steps = 1, None
-        observation_space, action_space = Box(0, 9, (1,)), gymnasium.spaces.Discrete(5)
-
-        def reset(self, key: Key) -> Any:
-            return jnp.int32(0), jnp.zeros((1, 1))
-
-        def step(self, key: Key, state: Array, action: Array) -> tuple[Array, TimeStep]:
-            state = state + 1
-            life, game = (state % 2 == 0)[None], (state % 4 == 0)[None]
-            shown = state.astype(jnp.float32).reshape(1, 1)
-            episode = environments.base.begin_episodes(1)
-            episode = dataclasses.replace(episode, episode_return=action.astype(jnp.float32))
-            no = jnp.zeros(1, bool)
-            begun = jnp.where(life[:, None], shown + 0.5, shown)
-            return state, TimeStep(begun, jnp.ones(1), life, no, shown, episode, game)
-
-    environment: Any = FrameStack(StickyActions(Lives(), 1.0), 2)
-    state, _ = environment.reset(jax.random.key(0))
-    seen, done, finished = [], [], []
-    for t in range(6):
-        state, timestep = environment.step(jax.random.key(t), state, jnp.array([t % 5]))
-        seen.append(timestep.observation[0].tolist())
-        done.append(int(timestep.episode.episode_return[0]))
-        finished.append(bool(timestep.finished[0]))
-    assert seen == [[0, 1], [2.5, 2.5], [2.5, 3], [4.5, 4.5], [4.5, 5], [6.5, 6.5]]
-    assert done == [0, 0, 0, 0, 4, 4]  # the game's first action sticks, life by life, until it is over
-    assert finished == [False, False, False, True, False, False]
-
-
-def test_wrapped_simulators_are_recorded_and_replayed() -> None:
-    given = {**ALL, "max_episode_steps": 50}
-    environment = environments.recording(environments.make("envpool:CartPole-v1", 2, **given))
-    assert environments.unwrapped(environment).recording
-    assert environments.resumable(environment) == "by replay"
-    assert not environments.unwrapped(environments.for_evaluation(environment, 3)).recording
-    state, _ = environment.reset(jax.random.key(0))
-
-    @jax.jit
-    def run(state: Any, actions: Array) -> Any:
-        return jax.lax.scan(lambda s, a: environment.step(jax.random.key(5), s, a), state, actions)
-
-    actions = jnp.asarray(some_actions(2, 40, below=2))
-    state, _ = run(state, actions)
-    record = host.take_record(state)
-    assert record is not None
-    renewed = host.replay(environments.unwrapped(environment), state, record, 1)
-    chex.assert_trees_all_equal(run(renewed, actions)[1], run(state, actions)[1])
-    assert host.holds_pool(state)
-    environments.release(renewed)
-    with pytest.raises(jax.errors.JaxRuntimeError, match=r"old environment state|has been released"):
-        jax.block_until_ready(run(renewed, actions))
-
-
-def test_wrapped_environments_are_asked_what_those_within_can() -> None:
-    ours = environments.make("CartPole-v1", 2, **ALL)
-    assert environments.resumable(ours) == "exactly"
-    assert environments.recording(ours) is ours
-    assert isinstance(environments.unwrapped(ours), type(vectorise(Tale(), 1)))
-    assert ours.replace(num_envs=5).num_envs == 5  # type: ignore[attr-defined]
-    assert (ours.max_episode_steps, ours.action_space) == (250, environments.make("CartPole-v1").action_space)
-    one, other = (jax.tree.structure(environments.make("CartPole-v1", 2, **ALL)) for _ in range(2))
-    assert one == other
-    assert hash(one) == hash(other)
-
-
-@pytest.mark.skipif("sys.platform != 'linux'")
-def test_the_ffi_is_wrapped_but_not_repeated() -> None:
-    ffi = environments.make("envpool:CartPole-v1", 2, backend="ffi", frame_stack=2)
-    assert environments.resumable(ffi) == "never"
-    with pytest.raises(InvalidInput, match="cannot be resumed"):
-        environments.recording(ffi)
-    with pytest.raises(InvalidInput, match=r"action_repeat goes into .* not into FfiEnvironment"):
-        environments.make("envpool:CartPole-v1", 2, backend="ffi", action_repeat=2)
+    bare, _ = jax.eval_shape(vectorise(Tale(), 2).reset, jax.random.key(0))
+    assert all(jax.tree.leaves(environments.of_environments(bare)))
 
 
 # What cannot work says so
@@ -713,9 +460,9 @@ def test_what_else_cannot_be_wrapped() -> None:
         wrapped(Tale(), frames=2)
     with pytest.raises(InvalidInput, match="before any other wrapper"):
         environments.wrap(wrapped(Tale(), flicker=0.5), action_repeat=2)
-    bytes_ = dataclasses.replace(environments.make("Pendulum-v1", 1), environment=Words())
+    words: Any = Words()
     with pytest.raises(InvalidInput, match=r"cannot put the numbers of Box.* among observations of uint8"):
-        environments.wrap(bytes_, frame_stack=2, stack_actions=True)
+        environments.wrap(vectorise(words, 1), frame_stack=2, stack_actions=True)
 
 
 @with_knobs()
