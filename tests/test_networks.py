@@ -20,8 +20,10 @@ from purejaxrl.networks import (
     Critic,
     DeterministicActor,
     NatureCNN,
+    NoisyDense,
     OneHot,
     PoolingCNN,
+    ShiftedConv,
     SmallCNN,
     Uniform,
     default_torso,
@@ -160,6 +162,155 @@ def test_images_too_small_for_a_network_are_refused():
     with pytest.raises(InvalidInput, match="at least 3x3, not 2x9"):
         _shapes(SmallCNN(), jnp.zeros((2, 9, 1)))
     assert _shapes(NatureCNN(), jnp.zeros((36, 36, 4)))[1].shape == (512,)
+
+
+# --- noise and normalisation -------------------------------------------------------------------
+
+
+def test_noisy_layers_start_as_published_and_are_their_means_without_noise():
+    module, x = NoisyDense(300, 0.5), _normal(16)
+    params = _init(module, x)["params"]
+    for leaf in (params["kernel"], params["bias"]):
+        assert 0.24 < jnp.abs(leaf).max() <= 0.25  # uniform in ±1 / sqrt(16)
+        assert leaf.min() < -0.23
+    for leaf in (params["kernel_deviation"], params["bias_deviation"]):
+        np.testing.assert_allclose(leaf, 0.5 / 4)
+    expected = np.asarray(x) @ params["kernel"] + params["bias"]
+    np.testing.assert_allclose(_apply(module, {"params": params}, x), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_noise_is_factorised_and_scaled_by_what_is_learnt():
+    """With means of 0 and deviations of 1 a layer's outputs for unit inputs are f(ε_in) f(ε_out)."""
+    inputs, outputs, number = 5, 4, 3000
+    module = NoisyDense(outputs)
+    variables = {
+        "params": {
+            "kernel": jnp.zeros((inputs, outputs)),
+            "bias": jnp.zeros(outputs),
+            "kernel_deviation": jnp.ones((inputs, outputs)),
+            "bias_deviation": jnp.ones(outputs),
+        }
+    }
+
+    def drawn(key):
+        rngs = {"noise": key}
+        bias = module.apply(variables, jnp.zeros(inputs), rngs=rngs)
+        return bias, jax.vmap(lambda x: module.apply(variables, x, rngs=rngs) - bias)(jnp.eye(inputs))
+
+    biases, kernels = jax.jit(jax.vmap(drawn))(jax.random.split(jax.random.key(0), number))
+    # The bias's noise is the outputs' factor: what it leaves is the inputs', the same for every output.
+    factors = kernels / biases[:, None, :]
+    np.testing.assert_allclose(
+        factors, np.broadcast_to(factors[:, :, :1], factors.shape), rtol=2e-2, atol=1e-3
+    )
+    # The factors are signed roots of standard normal numbers: the square has mean √(2/π), its square 1.
+    for factor in (biases, factors[:, :, 0]):
+        np.testing.assert_allclose(np.mean(factor, axis=0), 0.0, atol=0.08)
+        np.testing.assert_allclose(np.mean(factor**2, axis=0), np.sqrt(2 / np.pi), atol=0.06)
+        np.testing.assert_allclose(np.mean(factor**4, axis=0), 1.0, atol=0.15)
+        correlation = np.corrcoef(factor.T)
+        np.testing.assert_allclose(correlation, np.eye(len(correlation)), atol=0.08)
+    assert abs(np.corrcoef(biases[:, 0], factors[:, 0, 0])[0, 1]) < 0.08
+    # Deviations scale it.
+    half = jax.tree.map(lambda leaf: leaf / 2, variables)
+    rngs = {"noise": jax.random.key(1)}
+    np.testing.assert_allclose(
+        module.apply(half, _normal(inputs), rngs=rngs),
+        module.apply(variables, _normal(inputs), rngs=rngs) / 2,
+        rtol=1e-5,
+    )
+
+
+def test_layers_of_a_network_have_noises_of_their_own():
+    params = _init(MLP((8, 8), noisy=0.5), jnp.ones(8))["params"]
+    assert set(params) == {"NoisyDense_0", "NoisyDense_1"}
+
+    def of_layer(layer):
+        zero = jax.tree.map(jnp.zeros_like, params)
+        noisy = jax.tree.map(jnp.ones_like, params[layer]) | {"kernel": jnp.zeros((8, 8))}
+        return {"params": zero | {layer: noisy}}
+
+    # The last layer sees zeros either way: what is added to its bias is its own noise.
+    module, rngs = MLP((8,), nn.tanh, noisy=0.5), {"noise": jax.random.key(0)}
+    two = MLP((8, 8), nn.tanh, noisy=0.5).apply(of_layer("NoisyDense_1"), jnp.zeros(8), rngs=rngs)
+    one = module.apply(
+        {"params": {"NoisyDense_0": of_layer("NoisyDense_0")["params"]["NoisyDense_0"]}},
+        jnp.zeros(8),
+        rngs=rngs,
+    )
+    assert not np.any(np.isclose(one, two))
+
+
+@pytest.mark.parametrize("module", [NatureCNN(noisy=0.5), SmallCNN(noisy=0.5), PoolingCNN(noisy=0.5)])
+def test_convolutional_networks_are_noisy_in_their_dense_layer(module):
+    params, output = _shapes(module, jnp.zeros((36, 36, 1)))
+    assert [name for name in params if "Noisy" in name] == ["NoisyDense_0"]
+    assert not [name for name in params if name.startswith("Dense")]
+    assert output.shape == (module.features if hasattr(module, "features") else 512,)
+
+
+def test_layer_normalisation_is_of_one_observation():
+    module = MLP((6,), nn.tanh, normalisation="layer")
+    observations = _normal(5, 4)
+    variables = _init(module, observations[0])
+    assert set(variables) == {"params"}
+    params = variables["params"]
+    x = np.asarray(observations) @ params["Dense_0"]["kernel"] + params["Dense_0"]["bias"]
+    x = (x - x.mean(axis=1, keepdims=True)) / np.sqrt(x.var(axis=1, keepdims=True) + 1e-6)
+    np.testing.assert_allclose(
+        _apply_to_batch(module, variables, observations), np.tanh(x), rtol=1e-4, atol=1e-5
+    )
+
+
+def test_batch_normalisation_learns_from_the_batch_and_acts_by_what_it_learnt():
+    module = MLP((6,), nn.tanh, normalisation="batch")
+    observations = 3 * _normal(50, 4) + 1
+    variables = _init(module, observations[0])
+    statistics = variables["batch_stats"]["BatchNorm_0"]
+    np.testing.assert_array_equal(statistics["mean"], np.zeros(6))
+    np.testing.assert_array_equal(statistics["var"], np.ones(6))
+    dense = variables["params"]["Dense_0"]
+    x = np.asarray(observations) @ dense["kernel"] + dense["bias"]
+
+    @jax.jit
+    def learn(variables):
+        def one(observation):
+            return module.apply(variables, observation, mutable=["batch_stats"])
+
+        return jax.vmap(one, out_axes=(0, None), axis_name="batch")(observations)
+
+    features, updated = learn(variables)
+    expected = np.tanh((x - x.mean(axis=0)) / np.sqrt(x.var(axis=0) + 1e-5))
+    np.testing.assert_allclose(features, expected, rtol=1e-3, atol=1e-4)
+    moved = updated["batch_stats"]["BatchNorm_0"]
+    np.testing.assert_allclose(moved["mean"], 0.01 * x.mean(axis=0), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(moved["var"], 0.99 + 0.01 * x.var(axis=0), rtol=1e-4, atol=1e-5)
+    # Acting: one observation, with no batch in sight.
+    acting = _apply(module, {**variables, **updated}, observations[0])
+    expected = np.tanh((x[0] - moved["mean"]) / np.sqrt(np.asarray(moved["var"]) + 1e-5))
+    np.testing.assert_allclose(acting, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("size", "shape"), [(3, (10, 10, 6)), (2, (5, 7, 1)), (1, (4, 4, 3))])
+def test_a_shifted_convolution_is_a_convolution(size, shape):
+    """Its values, its parameters and how they start, and its gradients."""
+    shifted = ShiftedConv(7, size, PYTORCH)
+    bias = Uniform(PYTORCH.bound(size * size * shape[-1]))  # type: ignore[attr-defined]
+    plain = nn.Conv(7, (size, size), padding="VALID", kernel_init=PYTORCH, bias_init=bias)
+    x = _normal(*shape)
+    variables = _init(shifted, x)
+    chex.assert_trees_all_equal(variables, _init(plain, x))
+
+    def loss(module, variables):
+        return jnp.sum(jnp.sin(module.apply(variables, x)))
+
+    np.testing.assert_allclose(
+        _apply(shifted, variables, x), _apply(plain, variables, x), rtol=1e-4, atol=1e-5
+    )
+    ours, theirs = (
+        jax.jit(jax.grad(loss, argnums=1), static_argnums=0)(module, variables) for module in (shifted, plain)
+    )
+    chex.assert_trees_all_close(ours, theirs, rtol=1e-3, atol=1e-4)
 
 
 # --- heads -------------------------------------------------------------------------------------
