@@ -10,7 +10,7 @@ A study is a value in experiments/studies/: an agent with its hyperparameters, a
 many seeds of which root key, the published figures and where they are from. Its result goes to
 experiments/results/NAME.json: what was run, on which versions, every seed's figures, and a digest of the
 final parameters. A second run on the same machine has the same digest, which --check confirms. One that
-is interrupted leaves no result.
+is interrupted leaves no result; one of hours goes on from its last checkpoint when it is run again.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from studies import results
 from studies.base import Figure, Outcome, Published, Study, judge, measure
 from studies.running import Exact, Measure, Simulated, Trained
 
-from purejaxrl import command_line
+from purejaxrl import command_line, training
 from purejaxrl.agents import dqn
 from purejaxrl.training import Experiment, Settings
 from purejaxrl.training.seeds import keys
@@ -163,10 +163,36 @@ def test_measures_by_hand() -> None:
     np.testing.assert_allclose(of("evaluation_return", 0, "best"), [7, 7, 7, none])
 
 
-def test_an_experiment_twice_is_the_same_to_the_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_experiment_twice_is_the_same_to_the_bit_interrupted_or_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
-    first, second = (results.result_of(TRAINED, TRAINED.run.run(TRAINED.name)) for _ in range(2))
+    assert isinstance(TRAINED.run, Trained)
+    first = results.result_of(TRAINED, TRAINED.run.run(TRAINED.name))
+    whole = training.run
+
+    def interrupted(experiment: Any, output: Any, report: Any, **options: Any) -> training.Result:
+        def stop(progress: training.Progress) -> None:
+            if progress.epoch == 2 and progress.message is None:
+                raise KeyboardInterrupt
+
+        return whole(experiment, output, stop, **options)
+
+    run = dataclasses.replace(TRAINED.run, checkpoint_every=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "run", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run.run(TRAINED.name)
+    assert run.unfinished(TRAINED.name) == Path("runs/study-small-002")
+    longer = dataclasses.replace(run.experiment, seed=8)
+    assert dataclasses.replace(run, experiment=longer).unfinished(TRAINED.name) is None
+    second = results.result_of(TRAINED, run.run(TRAINED.name))
     assert steady(first) == steady(second)
+    assert run.unfinished(TRAINED.name) is None
+    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == [
+        "study-small-001",
+        "study-small-002",
+    ]
     assert len(first["digest"]) == 64
     assert first["run"]["config"]["batch_size"] == 8
     assert first["run"]["settings"]["total_steps"] == 400

@@ -5,9 +5,12 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
+import itertools
+import json
 import platform
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Literal
 
 import jax
@@ -21,8 +24,12 @@ from purejaxrl.console import run_with_progress
 from purejaxrl.training import Experiment, Keeping, provenance
 from purejaxrl.training import seeds as seeds_
 from purejaxrl.training.checkpoints import digest_members, join_digests
+from purejaxrl.training.record import describe, differences, read_json
 from purejaxrl.types import Array, InvalidInput, Key, PyTree
 from studies.base import Figure, Outcome
+
+SPENT = "study.json"
+"""In a run's folder: how long its sessions took."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +74,9 @@ class Trained:
 
     experiment: Experiment[Any]
     measures: Mapping[str, Measure]
+    checkpoint_every: int = 0
+    """Epochs between checkpoints, from which a run that was interrupted goes on, with the same bits; 0 has
+    none, and begins anew."""
 
     def describe(self) -> dict[str, Any]:
         experiment = self.experiment
@@ -92,6 +102,7 @@ class Trained:
         same_names(figures, self.measures)
         if self.experiment.shard != "seeds":
             raise InvalidInput("a study's devices share seeds: its numbers then do not depend on how many")
+        checks.whole(self, 0, "checkpoint_every")
         if len(self.experiment.points) > 1:
             raise InvalidInput(f"a study is of one point, not of {len(self.experiment.points)}")
         for measure in self.measures.values():
@@ -100,9 +111,18 @@ class Trained:
 
     def run(self, name: str) -> Outcome:
         console = Console(stderr=True, soft_wrap=True)
+        keeping = Keeping(checkpoint_every=self.checkpoint_every, keep=1)
+        folder = self.unfinished(name) if self.checkpoint_every else None
+        before = 0.0 if folder is None else spent(folder)
+        if folder is None:
+            folder = free_folder(name)
+        else:
+            console.print(f"{name}: going on with {folder}")
         result = run_with_progress(
-            self.experiment, None, console, Keeping(checkpoint_every=0), prefix=f"{name}: "
+            self.experiment, folder, console, keeping, resume=folder.is_dir(), prefix=f"{name}: "
         )
+        seconds = before + result.run_seconds
+        (folder / SPENT).write_text(json.dumps({"run_seconds": seconds}) + "\n")
         if result.interrupted:
             raise KeyboardInterrupt
         metrics = training.read_metrics(result.folder)
@@ -112,8 +132,30 @@ class Trained:
             digest=digest(getattr(agent, "params", agent)),
             conditions=conditions(seeds_.resolve(self.experiment.seeds), self.experiment.environment),
             compile_seconds=result.compile_seconds,
-            run_seconds=result.run_seconds,
+            run_seconds=seconds,
         )
+
+    def unfinished(self, name: str) -> Path | None:
+        """The folder of the study's last run, if that was interrupted and was of the study as it is."""
+        for last in sorted(Path("runs").glob(f"study-{name}-[0-9][0-9][0-9]"))[-1:]:
+            recorded = read_json(last / "experiment.json")
+            ended = (read_json(last / "summary.json") or {}).get("ended")
+            if recorded is not None and ended != "done":
+                given = describe(self.experiment, training.programs(self.experiment))
+                recorded = {key: value for key, value in recorded.items() if key in given}
+                return None if differences(recorded, given) else last
+        return None
+
+
+def free_folder(name: str) -> Path:
+    """The next free folder for a run of a study, under ``runs/`` as those of every script."""
+    numbered = (Path("runs") / f"study-{name}-{number:03d}" for number in itertools.count(1))
+    return next(folder for folder in numbered if not folder.exists())
+
+
+def spent(folder: Path) -> float:
+    """Seconds that the sessions of a run so far have taken, as far as they could say."""
+    return float((read_json(folder / SPENT) or {}).get("run_seconds", 0.0))
 
 
 Simulation = Callable[[Key], tuple[dict[str, Array], PyTree]]
