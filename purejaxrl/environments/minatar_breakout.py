@@ -30,7 +30,7 @@ class BreakoutState:
     right: Array  # whether it moves to the right, else to the left
     paddle: Array  # its column
     bricks: Array  # [3, 10], those that still stand
-    struck: Array  # whether the last step's move was into a brick
+    struck: Array  # whether the last step's move was into a brick; if so, the next one breaks none
     action: Array  # the last one carried out, of minatar.ACTIONS
 
 
@@ -39,8 +39,8 @@ class Breakout:
     """Bounce the ball off the paddle into the bricks: reward 1 for each, and the game ends if it gets by.
 
     The ball moves a row and a column a step. It bounces off walls, ceiling, bricks and paddle; off the
-    paddle's edge it goes back to where it came from. A brick is broken by the first of several bounces in
-    a row.
+    paddle's edge it goes back to where it came from. In the step after one into a brick it does no harm:
+    the next brick in its way it flies through.
     Once none is left, the wall is built anew as the ball comes down to the paddle's row.
     A game begins with the ball in row 3 (from 0), on its way down from the left or the right wall.
 
@@ -123,11 +123,11 @@ class Breakout:
         edge = floor & ~above & (column == paddle)
 
         state = BreakoutState(
-            row=jnp.where(ceiling, 0, jnp.where(brick | above | edge, state.row, row)),
+            row=jnp.where(ceiling, 0, jnp.where(breaks | above | edge, state.row, row)),
             column=column,
             last_row=state.row,
             last_column=state.column,
-            down=jnp.where(ceiling | brick | above | edge, ~state.down, state.down),
+            down=jnp.where(ceiling | breaks | above | edge, ~state.down, state.down),
             right=right ^ edge,
             paddle=paddle,
             bricks=bricks,

@@ -100,6 +100,40 @@ def test_breakout_is_the_packages_step_by_step() -> None:
     assert 0.01 < np.mean(recorded["action"] != recorded["asked"]) < 0.1
 
 
+def test_breakout_is_the_packages_from_any_state() -> None:
+    """Two steps from random boards, with gaps between bricks in which a ball bounces from one to the next."""
+    rng, number, package = np.random.RandomState(3), 3000, Environment("breakout", sticky_action_prob=0.0)
+    row, column, paddle = rng.randint(0, 9, number), rng.randint(0, 10, number), rng.randint(0, 10, number)
+    down, right = rng.rand(number) < 0.5, rng.rand(number) < 0.5
+    bricks = rng.rand(number, 3, 10) < 0.6
+    under = (row > 0) & (row < 4)
+    bricks[under, row[under] - 1, column[under]] = False  # where the ball is there is none
+    struck, actions = rng.rand(number) < 0.3, rng.randint(0, 6, (2, number))
+    game = Breakout()
+    begun = game.begin(jnp.bool_(False))
+    given = {"row": row, "column": column, "paddle": paddle, "last_row": row, "last_column": column}
+    given |= {"down": down, "right": right, "bricks": bricks, "struck": struck}
+    states = jax.vmap(lambda changes: dataclasses.replace(begun, **changes))(jax.tree.map(jnp.asarray, given))
+    ours = []
+    for action in actions:
+        states, *answer = jax.jit(jax.vmap(game.transition))(jnp.asarray(action), states)
+        ours.append(jax.device_get((jax.vmap(game.observe)(states), *answer, states.struck)))
+    for i in range(number):
+        package.reset()
+        board = np.zeros((10, 10))
+        board[1:4] = bricks[i]
+        package.env.brick_map, package.env.strike = board, bool(struck[i])
+        package.env.ball_y, package.env.ball_x, package.env.pos = row[i], column[i], paddle[i]
+        package.env.ball_dir = (2 if right[i] else 3) if down[i] else (1 if right[i] else 0)
+        for action, (observation, reward, terminated, strike) in zip(actions[:, i], ours, strict=True):
+            assert package.act(action) == (reward[i], terminated[i])
+            np.testing.assert_array_equal(observation[i], package.state())
+            assert strike[i] == package.env.strike
+            if terminated[i]:
+                break
+    assert np.sum(ours[0][-1] & ours[1][-1]) > 100
+
+
 @pytest.mark.parametrize("ramping", [True, False])
 def test_asterix_is_the_packages_step_by_step(ramping: bool) -> None:
     recorded = play_package("asterix", difficulty_ramping=ramping)
