@@ -182,7 +182,7 @@ def test_noisy_layers_start_as_published_and_are_their_means_without_noise():
 def test_noise_is_factorised_and_scaled_by_what_is_learnt():
     """With means of 0 and deviations of 1 a layer's outputs for unit inputs are f(ε_in) f(ε_out)."""
     inputs, outputs, number = 5, 4, 3000
-    module = NoisyDense(outputs)
+    module: Any = NoisyDense(outputs)
     variables = {
         "params": {
             "kernel": jnp.zeros((inputs, outputs)),
@@ -231,8 +231,10 @@ def test_layers_of_a_network_have_noises_of_their_own():
         return {"params": zero | {layer: noisy}}
 
     # The last layer sees zeros either way: what is added to its bias is its own noise.
-    module, rngs = MLP((8,), nn.tanh, noisy=0.5), {"noise": jax.random.key(0)}
-    two = MLP((8, 8), nn.tanh, noisy=0.5).apply(of_layer("NoisyDense_1"), jnp.zeros(8), rngs=rngs)
+    deep: Any = MLP((8, 8), nn.tanh, noisy=0.5)
+    module: Any = MLP((8,), nn.tanh, noisy=0.5)
+    rngs = {"noise": jax.random.key(0)}
+    two = deep.apply(of_layer("NoisyDense_1"), jnp.zeros(8), rngs=rngs)
     one = module.apply(
         {"params": {"NoisyDense_0": of_layer("NoisyDense_0")["params"]["NoisyDense_0"]}},
         jnp.zeros(8),

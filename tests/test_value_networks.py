@@ -126,7 +126,7 @@ def test_polynomials_by_hand() -> None:
 
 
 def test_linear_values_start_at_zero_and_are_linear_in_their_features() -> None:
-    torso = linear_torso("polynomial", BOX, 8, 8, 2)
+    torso: Any = linear_torso("polynomial", BOX, 8, 8, 2)
     assert torso == Polynomial((-1.0, 0.0), (1.0, 10.0), 2)
     network = linear(torso, A)
     variables = initialised(network, jnp.zeros(2))
@@ -241,7 +241,7 @@ def test_streams_are_rectified_between_their_layers() -> None:
 
 @pytest.mark.parametrize("duel", [False, True])
 def test_implicit_quantiles_embed_the_fraction(duel: bool) -> None:
-    module = QNetwork(Flat(), A, dueling=duel, embedding=7)
+    module: Any = QNetwork(Flat(), A, dueling=duel, embedding=7)
     observation, tau = normal(F), jnp.array([0.1, 0.5, 0.9, 0.5])
     variables = initialised(module, observation, tau)
     params = variables["params"]
@@ -267,12 +267,12 @@ def test_implicit_quantiles_embed_the_fraction(duel: bool) -> None:
 
 @pytest.mark.parametrize("atoms", [None, K])
 def test_separate_networks_share_nothing(atoms: int | None) -> None:
-    module = SeparateQNetworks(QNetwork(MLP((6,)), 1, atoms=atoms), A)
+    module: Any = SeparateQNetworks(QNetwork(MLP((6,)), 1, atoms=atoms), A)
     observation = normal(F)
     variables = initialised(module, observation)
     values = applied(module, variables, observation)
     assert values.shape == ((A,) if atoms is None else (A, K))
-    alone = QNetwork(MLP((6,)), 1, atoms=atoms)
+    alone: Any = QNetwork(MLP((6,)), 1, atoms=atoms)
     params = variables["params"]["network"]
     for action in range(A):
         of_action = {"params": jax.tree.map(lambda leaf, a=action: leaf[a], params)}
@@ -287,7 +287,7 @@ def test_separate_networks_share_nothing(atoms: int | None) -> None:
 
 @pytest.mark.parametrize("atoms", [None, K])
 def test_one_network_is_asked_of_every_action(atoms: int | None) -> None:
-    module = StateActionQNetwork(QNetwork(MLP((6,)), 1, atoms=atoms), A)
+    module: Any = StateActionQNetwork(QNetwork(MLP((6,)), 1, atoms=atoms), A)
     observation = normal(F)
     variables = initialised(module, observation)
     params = variables["params"]["network"]
