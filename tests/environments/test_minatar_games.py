@@ -157,6 +157,62 @@ def test_asterix_is_the_packages_step_by_step(ramping: bool) -> None:
     assert recorded["reward"].sum() > 50
 
 
+def test_asterix_is_the_packages_from_any_state() -> None:
+    """A step from crowded boards, with every timer about to run out or not, as no play has them together."""
+    rng, number, package = np.random.RandomState(4), 3000, Environment("asterix", sticky_action_prob=0.0)
+    package.env.random = diary = Diary(5)
+    given: dict[str, Any] = {
+        name: rng.randint(low, high, number)
+        for name, low, high in (
+            ("row", 1, 9),
+            ("column", 0, 10),
+            ("spawn_timer", 0, 3),
+            ("move_timer", 0, 3),
+            ("ramp_timer", -1, 2),
+            ("spawn_every", 1, 4),
+            ("move_every", 1, 4),
+            ("ramps", 0, 12),
+        )
+    }
+    given["column_of"] = rng.randint(0, 10, (number, 8))
+    for name, share in (("there", 0.7), ("right", 0.5), ("gold", 0.5)):
+        given[name] = rng.rand(number, 8) < share
+    given["there"][:100] = True  # no row is free
+    game, actions, rows = Asterix(), rng.randint(0, 6, number), []
+    names = {"player_y": "row", "player_x": "column", "spawn_timer": "spawn_timer", "ramp_index": "ramps"}
+    names |= {"move_timer": "move_timer", "ramp_timer": "ramp_timer", "spawn_speed": "spawn_every"}
+    names["move_speed"] = "move_every"
+    for i in range(number):
+        package.reset()
+        for theirs, ours in names.items():
+            setattr(package.env, theirs, int(given[ours][i]))
+        columns = zip(
+            *(given[name][i].tolist() for name in ("there", "column_of", "right", "gold")), strict=True
+        )
+        package.env.entities = [
+            [column, slot + 1, right, gold] if there else None
+            for slot, (there, column, right, gold) in enumerate(columns)
+        ]
+        reward, terminated = package.act(actions[i])
+        after = [getattr(package.env, theirs) for theirs in names]
+        rows.append(((diary.read() + [0.5] * 3)[:3], package.state(), reward, terminated, after))
+    draws, *expected = (np.array(column) for column in zip(*rows, strict=True))
+
+    @jax.jit
+    @jax.vmap
+    def step(changes: Any, numbers: jax.Array, action: jax.Array) -> Any:
+        state = dataclasses.replace(game.begin(), **changes)
+        state, reward, terminated = game.transition(minatar_asterix.decide(numbers), state, action)
+        after = jnp.stack([getattr(state, ours) for ours in names.values()])
+        return game.observe(state), reward, terminated, after
+
+    ours = step(jax.tree.map(jnp.asarray, given), jnp.asarray(draws, jnp.float32), jnp.asarray(actions))
+    for array, theirs in zip(ours, expected, strict=True):
+        np.testing.assert_array_equal(array, theirs)
+    assert expected[1].sum() > 100
+    assert expected[2].sum() > 100
+
+
 def many_keys(number: int = 20_000) -> jax.Array:
     return jax.random.split(jax.random.key(6), number)
 
