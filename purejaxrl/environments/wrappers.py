@@ -203,6 +203,6 @@ class Flicker(Wrapper):
 
 def check_arrays(option: str, environment: Any) -> None:
     """Raises InvalidInput where observations are not arrays of numbers that an option can work on."""
-    space = environment.observation_space if hasattr(environment, "observation_space") else None
+    space = environment.observation_space
     if not isinstance(space, gymnasium.spaces.Box | gymnasium.spaces.MultiBinary):
         raise InvalidInput(f"{option} takes observations of a Box or MultiBinary space, not of {space}")
