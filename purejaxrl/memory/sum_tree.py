@@ -14,10 +14,12 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from purejaxrl.types import Array, Key
 
 RADIX = 16
+UP_TO = np.triu(np.ones((RADIX, RADIX), np.float32))  # column i adds up the children up to the i-th
 
 Tree = tuple[Array, ...]
 
@@ -97,35 +99,28 @@ def draw(tree: Tree, key: Key, number: int) -> tuple[Array, Array, Array, Array]
     bits = jax.random.bits(key, (len(levels), number), jnp.uint32)
     points = ((bits >> 9).astype(jnp.float32) + 0.5) * 2.0**-23  # within (0, 1), its ends left out
 
-    total = sums(levels[0].reshape(RADIX, 1))[-1]
+    total = jnp.sum(levels[0])
     edges = total * (jnp.arange(number + 1) / number)
     low, high = edges[:-1], edges[1:]
     env = node = jnp.zeros(number, jnp.int32)
-    mass = jnp.broadcast_to(total, (number,))
+    mass = jnp.zeros(number)
     for depth, (level, point) in enumerate(zip(levels, points, strict=True)):
         if depth == len(above):
             env, node = node, jnp.zeros_like(node)
-        children = children_of(level, env, node).T  # [RADIX, number]
-        ends = sums(children)
-        # Below the last end even where it rounds up: then the child that it lies in has a mass.
-        target = jnp.minimum(low + point * (high - low), ends[-1] * (1 - 2.0**-23))
-        child = jnp.zeros_like(node)
-        begin = jnp.zeros_like(target)
-        for end in ends[:-1]:
-            child = child + (end <= target)
-            begin = jnp.where(end <= target, end, begin)
-        mass = jnp.take_along_axis(children, child[None], axis=0)[0]
+        children = children_of(level, env, node)  # [number, RADIX]
+        ends = jnp.matmul(children, UP_TO, precision=jax.lax.Precision.HIGHEST)  # if laid end to end
+        # Whatever rounding has done: the point is below the end of a child that has a mass.
+        last = jnp.max(jnp.where(children > 0, ends, 0.0), axis=1)
+        target = jnp.minimum(low + point * (high - low), last * (1 - 2.0**-23))
+        child = jnp.argmax((children > 0) & (ends > target[:, None]), axis=1).astype(jnp.int32)
+        mass = pick(children, child)
+        begin = pick(ends, child - 1)
         low, high = jnp.clip(low - begin, 0, mass), jnp.clip(high - begin, 0, mass)
-        node = node * RADIX + child
-    return env, node, mass, total[0]
+        # Behind a barrier, or XLA would go down from the root again for each of the arrays below.
+        node, low, high, mass = jax.lax.optimization_barrier((node * RADIX + child, low, high, mass))
+    return env, node, mass, total
 
 
-def sums(children: Array) -> list[Array]:
-    """Where each of the children ``[RADIX, M]`` ends if they are laid end to end.
-
-    Added up in order: they never fall, and one that is no further than the one before has no mass.
-    """
-    ends = [children[0]]
-    for child in children[1:]:
-        ends.append(ends[-1] + child)
-    return ends
+def pick(children: Array, child: Array) -> Array:
+    """Of children ``[M, RADIX]`` the ones ``[M]``; 0 where that is -1."""
+    return jnp.sum(jnp.where(jnp.arange(RADIX) == child[:, None], children, 0.0), axis=1)
