@@ -402,10 +402,14 @@ def update(state: State, batch: Transition | Sample) -> State:
     after, _ = forward(
         state, state.target_params, transition.next_observation, draw.noise(1), tau=draw.target_tau
     )
-    selector = means(state, after)
     if config.double:
-        online, _ = forward(state, state.params, transition.next_observation, draw.noise(2))
-        selector = means(state, online)
+        chooser, _ = forward(state, state.params, transition.next_observation, draw.noise(2))
+    elif config.distribution == "implicit":
+        # By other fractions than those that are valued: the same would choose what they overestimate.
+        chooser, _ = forward(state, state.target_params, transition.next_observation, draw.noise(1))
+    else:
+        chooser = after
+    selector = means(state, chooser)
     values, weights = jax.vmap(successor, in_axes=(None, 0, 0))(config, after, selector)
     values = jax.lax.stop_gradient(reward[:, None] + discount[:, None] * values)  # [B, M]
 

@@ -35,6 +35,25 @@ class ValueTable(nn.Module):
         return self.param("q", zeros, (NUM_ROWS, 2))[observation]
 
 
+class DistributionTable(nn.Module):
+    """What describes the return of each action: ``q[observation]``, ``[2, atoms]``."""
+
+    atoms: int
+
+    @nn.compact
+    def __call__(self, observation: Array) -> Array:
+        return self.param("q", zeros, (NUM_ROWS, 2, self.atoms))[observation]
+
+
+class QuantileTable(nn.Module):
+    """Quantiles on a straight line: ``q[observation] + slope[observation] · tau``, ``[2, N]``."""
+
+    @nn.compact
+    def __call__(self, observation: Array, tau: Array) -> Array:
+        q, slope = (self.param(name, zeros, (NUM_ROWS, 2)) for name in ("q", "slope"))
+        return q[observation][:, None] + slope[observation][:, None] * tau
+
+
 class PolicyTable(nn.Module):
     """Logits and value: ``logits[observation]``, ``v[observation]``."""
 
