@@ -10,60 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.stats
+from memory_cases import EXAMPLE, rollout, serials
 
 from purejaxrl.memory import LastRollout, Replay
-from purejaxrl.types import InvalidInput, Transition
+from purejaxrl.types import InvalidInput
 
 # Rollouts of T steps of B environments into a buffer of so many transitions; (3, 2, 6) has one slot.
 SIZES = [(1, 1, 7), (1, 4, 12), (3, 2, 6), (5, 2, 30), (4, 3, 36), (2, 8, 32)]
-FIELDS: dict[str, Any] = {
-    "observation": {"pixels": np.zeros((2, 2), np.uint8), "serial": np.float32(0)},
-    "action": np.int32(0),
-    "reward": np.float32(0),
-    "terminated": np.bool_(False),
-    "truncated": np.bool_(False),
-    "next_observation": {"pixels": np.zeros((2, 2), np.uint8), "serial": np.float32(0)},
-    "extras": {"log_probability": np.float32(0)},
-}
-EXAMPLE = Transition(**FIELDS)
-
-
-def observe(serial: np.ndarray) -> dict[str, np.ndarray]:
-    """An observation that names the transition it belongs to, twice."""
-    pixels = np.broadcast_to((serial % 251)[..., None, None], (*serial.shape, 2, 2))
-    return {"pixels": pixels.astype(np.uint8), "serial": serial.astype(np.float32)}
-
-
-def transitions(serial: np.ndarray, num_envs: int) -> Transition:
-    """Experience in which every field is a function of a serial number of at least 1.
-
-    Number s is followed, in its environment, by s + num_envs. Every fifth one ends an episode, by
-    termination or by truncation, and then its true successor is -s, which is stored nowhere.
-    """
-    terminated, truncated = serial % 10 == 3, serial % 10 == 8
-    fields: dict[str, Any] = {
-        "observation": observe(serial),
-        "action": (serial * 7 % 11).astype(np.int32),
-        "reward": (2 * serial + 1).astype(np.float32),
-        "terminated": terminated,
-        "truncated": truncated,
-        "next_observation": observe(np.where(terminated | truncated, -serial, serial + num_envs)),
-        "extras": {"log_probability": (-serial / 2).astype(np.float32)},
-    }
-    return Transition(**fields)
-
-
-def rollout(index: int, length: int, num_envs: int, offset: int = 1) -> Transition:
-    """The ``index``-th rollout ``[T, B]`` of a stream whose serial numbers begin at ``offset``."""
-    size = length * num_envs
-    return transitions(offset + index * size + np.arange(size).reshape(length, num_envs), num_envs)
-
-
-def serials(sampled: Transition, num_envs: int) -> np.ndarray:
-    """The serial numbers in a batch, after a look at every field of every row."""
-    found = np.asarray(sampled.observation["serial"]).astype(int)
-    jax.tree.map(np.testing.assert_array_equal, jax.device_get(sampled), transitions(found, num_envs))
-    return found
 
 
 @pytest.mark.parametrize(("length", "num_envs", "capacity"), SIZES)
