@@ -226,7 +226,7 @@ def update(state: State, batch: Transition) -> State:
             f" {batch.reward.shape[1]}"
         )
     carry = initial_carry(state, len(batch.reward))
-    if config.stored_state and batch.extras != ():
+    if config.stored_state and jax.tree.leaves(batch.extras):
         carry = jax.tree.map(lambda leaf: leaf[:, 0], batch.extras)
     early, late = (
         jax.tree.map(lambda leaf, part=part: leaf[:, part], dataclasses.replace(batch, extras=()))

@@ -7,7 +7,7 @@ Many environments in place of a replay buffer, layer normalisation in place of a
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import flax.linen as nn
 import gymnasium
@@ -125,6 +125,7 @@ def check(config: Config) -> None:
     checks.within(config, 0, 1, "discount", "trace_decay", "epsilon_start", "epsilon_end")
     checks.one_of(config, "normalisation", ("layer", "none"))
     checks.one_of(config, "initialiser", networks.INITIALISERS)
+    checks.one_of(config, "optimiser", get_args(OptimiserName))
     checks.whole(config, 1, "passes", "minibatches", "hidden_sizes")
 
 

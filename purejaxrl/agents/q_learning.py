@@ -8,7 +8,7 @@ updates, each is the algorithm of the textbook (Sutton & Barto 2018, chapters 6 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import flax.linen as nn
 import gymnasium
@@ -48,8 +48,8 @@ class Config:
     temperature_steps: float = 1
     """Environment steps over which it moves, linearly."""
     target_exploration: float | None = None
-    """Epsilon, or temperature, of the policy that Expected SARSA and Retrace evaluate; None takes that by
-    which the actions were drawn."""
+    """Epsilon, or temperature, of the policy that Expected SARSA and Retrace evaluate (and SARSA where an
+    episode was cut off); None takes that by which the actions were drawn."""
     trace_decay: float = 0.9
     """λ, the weight of later steps in λ-returns and Retrace, in [0, 1]."""
     max_gradient_norm: float | None = None
@@ -132,7 +132,8 @@ def init(
     config = checks.as_leaves(config)
     if config.target == "double":
         # One after the other: see FIELD_NOTES on initialisers under vmap.
-        params = jax.lax.map(lambda key: network.init(key, observation), jax.random.split(key))
+        *keys, key = jax.random.split(key, 3)
+        params = jax.lax.map(lambda key: network.init(key, observation), jnp.stack(keys))
         optimiser_state = jax.vmap(optimiser(config).init)(params)
     else:
         params = network.init(key, observation)
@@ -142,7 +143,7 @@ def init(
         network=network,
         params=params,
         optimiser_state=optimiser_state,
-        key=jax.random.fold_in(key, 1) if config.target == "double" else (),  # type: ignore[arg-type]
+        key=key if config.target == "double" else (),  # type: ignore[arg-type]
         step=jnp.int32(0),
         info=dict.fromkeys(("loss", "td_error", "action_value", "gradient_norm"), jnp.float32(0.0)),
     )
@@ -151,21 +152,25 @@ def init(
 def check(config: Config) -> None:
     """Raises InvalidInput where a hyperparameter is out of its range."""
     checks.within(config, 0, jnp.inf, "learning_rate", "epsilon_steps", "temperature_steps")
-    checks.finite(config, "learning_rate", "target_exploration", "initial_value")
     checks.within(config, 0, 1, "discount", "epsilon_start", "epsilon_end", "trace_decay")
     checks.within(config, 0, jnp.inf, "temperature_start", "temperature_end", exclusive=True)
     if config.exploration == "boltzmann":
         checks.within(config, 0, jnp.inf, "target_exploration", exclusive=True)
     else:
         checks.within(config, 0, 1, "target_exploration")
+    checks.within(config, -jnp.inf, jnp.inf, "initial_value")
+    checks.finite(config, "learning_rate", "temperature_start", "temperature_end", "target_exploration")
+    checks.finite(config, "initial_value")
     checks.within(config, 0, jnp.inf, "max_gradient_norm", exclusive=True)
     checks.one_of(config, "target", ("q_learning", "sarsa", "expected_sarsa", "double"))
     checks.one_of(config, "returns", ("n_step", "lambda", "retrace"))
     checks.one_of(config, "exploration", ("epsilon_greedy", "boltzmann"))
     checks.one_of(config, "loss", ("squared", "huber"))
     checks.one_of(config, "approximator", ("table", "one_hot", "tile_coding", "polynomial", "network"))
+    checks.one_of(config, "architecture", ("shared", "separate", "state_action"))
     checks.one_of(config, "initialiser", networks.INITIALISERS)
     checks.one_of(config, "activation", networks.ACTIVATIONS)
+    checks.one_of(config, "optimiser", get_args(OptimiserName))
     checks.whole(config, 1, "n_step", "tilings", "tiles", "hidden_sizes")
     checks.whole(config, 0, "order")
     if config.returns == "retrace" and config.target != "expected_sarsa":
@@ -345,6 +350,10 @@ def returns(state: State, rollout: Transition, which: Array | None = None) -> Ar
     if config.returns == "lambda":
         return jax.vmap(targets.lambda_return, in_axes=(1, 1, 1, 1, None), out_axes=1)(
             r_t, discount_t, continue_t, v_t[:number], config.trace_decay
+        )
+    if not isinstance(rollout.extras, Acted):
+        raise InvalidInput(
+            "Retrace weighs actions by how likely they were: give the rollout extras, as act does (Acted)"
         )
     q_tm1 = values(rollout.observation)
     chance = jax.vmap(jax.vmap(losses.pick))(
