@@ -14,7 +14,7 @@ import optax
 
 from purejaxrl.types import Array, InvalidInput, PyTree
 
-OptimiserName = Literal["adam", "radam", "rmsprop", "sgd"]
+OptimiserName = Literal["adam", "radam", "rmsprop", "centred_rmsprop", "sgd"]
 
 
 def make_optimiser(
@@ -26,8 +26,9 @@ def make_optimiser(
     """An optimiser by name; its numbers may be traced, so that a sweep may vmap over them.
 
     Args:
-        name: ``adam`` (Kingma & Ba 2015), ``radam`` (Liu et al. 2020), ``rmsprop`` as DQN had it: centred
-            (Graves 2013), with ``epsilon`` outside of the root as in PyTorch; or ``sgd``, which has no state.
+        name: ``adam`` (Kingma & Ba 2015), ``radam`` (Liu et al. 2020), ``rmsprop`` (Tieleman & Hinton 2012)
+            and ``centred_rmsprop`` (Graves 2013), which DQN had, both with ``epsilon`` outside of the root
+            as in PyTorch; or ``sgd``, which has no state.
         learning_rate: the step size.
         epsilon: what is added to the root of the mean of squares; ``sgd`` has none.
         decay: of RMSProp's running means.
@@ -39,8 +40,9 @@ def make_optimiser(
         return optax.adam(learning_rate, eps=epsilon)  # type: ignore[arg-type]
     if name == "radam":
         return optax.radam(learning_rate, eps=epsilon)  # type: ignore[arg-type]
-    if name == "rmsprop":
-        return optax.rmsprop(learning_rate, decay, epsilon, eps_in_sqrt=False, centered=True)  # type: ignore[arg-type]
+    if name in ("rmsprop", "centred_rmsprop"):
+        centred = name == "centred_rmsprop"
+        return optax.rmsprop(learning_rate, decay, epsilon, eps_in_sqrt=False, centered=centred)  # type: ignore[arg-type]
     if name == "sgd":
         return optax.sgd(learning_rate)
     raise InvalidInput(f"optimiser must be one of {', '.join(get_args(OptimiserName))}, not {name!r}")

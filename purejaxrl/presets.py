@@ -151,7 +151,7 @@ def dqn_minatar(space: gymnasium.Space[Any]) -> Preset:
             epsilon_steps=100_000,
             target_period=1_000,
             loss="huber",
-            optimiser="rmsprop",
+            optimiser="centred_rmsprop",
             optimiser_epsilon=0.01,
             optimiser_decay=0.95,
             torso="small_cnn",

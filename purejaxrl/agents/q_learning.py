@@ -54,6 +54,10 @@ class Config:
     """λ, the weight of later steps in λ-returns and Retrace, in [0, 1]."""
     max_gradient_norm: float | None = None
     """Bound on the global norm of the gradient; None leaves it."""
+    optimiser_epsilon: float = 1e-8
+    """What the optimiser adds to the root of the mean of squares; plain gradient descent has none."""
+    optimiser_decay: float = 0.99
+    """Decay of RMSProp's running means; the others ignore it."""
     target: Literal["q_learning", "sarsa", "expected_sarsa", "double"] = static("q_learning")
     """How a successor is valued: by its best action, the one taken there, what the policy expects, or the
     one that a second set of values likes best."""
@@ -152,7 +156,8 @@ def init(
 def check(config: Config) -> None:
     """Raises InvalidInput where a hyperparameter is out of its range."""
     checks.within(config, 0, jnp.inf, "learning_rate", "epsilon_steps", "temperature_steps")
-    checks.within(config, 0, 1, "discount", "epsilon_start", "epsilon_end", "trace_decay")
+    checks.within(config, 0, 1, "discount", "epsilon_start", "epsilon_end", "trace_decay", "optimiser_decay")
+    checks.within(config, 0, jnp.inf, "optimiser_epsilon")
     checks.within(config, 0, jnp.inf, "temperature_start", "temperature_end", exclusive=True)
     if config.exploration == "boltzmann":
         checks.within(config, 0, jnp.inf, "target_exploration", exclusive=True)
@@ -385,4 +390,6 @@ def each(function: Any, in_axes: Any = 0) -> Any:
 
 def optimiser(config: Config) -> optax.GradientTransformation:
     """The optimiser that a Config names."""
-    return make_optimiser(config.optimiser, config.learning_rate)
+    return make_optimiser(
+        config.optimiser, config.learning_rate, config.optimiser_epsilon, config.optimiser_decay
+    )
