@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import Any, Literal
 
+import jax.numpy as jnp
 import numpy as np
 
+import purejaxrl
+from purejaxrl.agents import q_learning
 from purejaxrl.environments import REGISTRY, exact
-from purejaxrl.types import PyTree
+from purejaxrl.training import Experiment, Loop, Settings
+from purejaxrl.training.loop import Runner, Tally
+from purejaxrl.types import Array, Key, PyTree
 from studies.base import Figure, Published, Study
-from studies.running import Exact
+from studies.running import Exact, Measure, Simulated, Trained
 
 INDEPENDENT = "no number is printed there: worked out independently of this library from its settings"
 
@@ -49,7 +54,180 @@ def best(name: str, environment: str, what: str, **published: Published) -> Stud
     )
 
 
+def one_by_one(config: q_learning.Config, environment: str, **options: Any) -> Loop:
+    """A table that learns from every step of one environment."""
+    settings = Settings(total_steps=1_000, num_epochs=1, evaluation_episodes=0)
+    return Loop(q_learning, config, purejaxrl.make(environment, **options), settings)  # type: ignore[arg-type]
+
+
+CLIFF_EPISODES = 500
+CLIFF_STEPS = 30_000
+"""More than so many episodes have ever taken; a run that has fewer counts as dead."""
+
+
+def walk_the_cliff(target: Any, key: Key) -> tuple[dict[str, Array], PyTree]:
+    """Mean returns of the first and of the last hundred episodes of a run."""
+
+    def look(runner: Runner, tally: Tally) -> tuple[Array, Array]:
+        del runner
+        return tally.episodes, tally.episode_return
+
+    loop = one_by_one(q_learning.Config(target=target), "CliffWalking")
+    runner, (ended, episode_return) = loop.trace(key, CLIFF_STEPS, look)
+    number = jnp.where(ended > 0, jnp.cumsum(ended) - 1, CLIFF_EPISODES)  # others fall off the end
+    returns = jnp.full(CLIFF_EPISODES, jnp.nan).at[number].set(episode_return, mode="drop")
+    return {"early": jnp.mean(returns[:100]), "late": jnp.mean(returns[-100:])}, runner.agent.params
+
+
+def cliff(
+    target: Literal["sarsa", "q_learning", "expected_sarsa"],
+    what: str,
+    early: float,
+    late: float,
+    error: float,
+) -> Study:
+    """A learner on the cliff."""
+    return Study(
+        name=f"cliff-{target.replace('_', '-')}",
+        what=f"{what}, cliff 4 × 12, {CLIFF_EPISODES} episodes",
+        run=Simulated(
+            functools.partial(walk_the_cliff, target),
+            {
+                "environment": "CliffWalking",
+                "config": q_learning.Config(target=target),
+                "episodes": CLIFF_EPISODES,
+                "steps": CLIFF_STEPS,
+            },
+            num_seeds=400,
+            seeds_per_call=200,
+        ),
+        figures={
+            "late": Figure("return, episodes 401 to 500", Published(late, standard_error=error)),
+            "early": Figure("return, episodes 1 to 100", Published(early)),
+        },
+        source=f"Sutton & Barto (2018), example 6.6; van Seijen et al. (2009), figure 2; {INDEPENDENT}",
+        measure="return of every episode, ε = .1 included, α = .5; published: 400 runs late, 200 early",
+        note="equal actions are drawn evenly",
+    )
+
+
+WINDY_STEPS = 8_000
+
+
+def walk_in_the_wind(key: Key) -> tuple[dict[str, Array], PyTree]:
+    """Mean length of the episodes that end in the last quarter of a run."""
+
+    def look(runner: Runner, tally: Tally) -> tuple[Array, Array]:
+        del runner
+        return tally.episodes, tally.episode_length
+
+    loop = one_by_one(q_learning.Config(target="sarsa"), "WindyGridworld")
+    runner, (ended, length) = loop.trace(key, WINDY_STEPS, look)
+    last = slice(3 * WINDY_STEPS // 4, None)
+    return {"length": jnp.sum(length[last]) / jnp.sum(ended[last])}, runner.agent.params
+
+
+WALKS = {1: (0.8, 0.347), 2: (0.6, 0.279), 4: (0.4, 0.267), 8: (0.2, 0.280), 16: (0.1, 0.324)}
+"""By n: the best step size, and the error published at it."""
+WALK_STEPS = 4_000
+
+
+def predict_the_walk(key: Key) -> tuple[dict[str, Array], PyTree]:
+    """The error of n-step TD after each of the first ten episodes, averaged, for every n."""
+    errors, params = {}, {}
+    for n, (rate, _) in WALKS.items():
+        config = q_learning.Config(learning_rate=rate, n_step=n)
+        loop = one_by_one(config, "RandomWalk", states=19, left_reward=-1.0, right_reward=1.0)
+        true_values = loop.environment.environment.true_values  # type: ignore[attr-defined]
+
+        def look(runner: Runner, tally: Tally, true_values: Array = true_values) -> tuple[Array, Array]:
+            del tally
+            values = runner.agent.params["params"]["q"][:, 0]
+            error = jnp.sqrt(jnp.mean(jnp.square(values - true_values)))
+            # The first step of the window is the one that has just been learnt.
+            return runner.memory.terminated[0, 0], error
+
+        runner, (ended, error) = loop.trace(key, WALK_STEPS, look)
+        number = jnp.where(ended, jnp.cumsum(ended) - 1, 10)
+        episodes = jnp.full(10, jnp.nan).at[number].set(error, mode="drop")
+        errors[f"n{n}"], params[f"n{n}"] = jnp.mean(episodes), runner.agent.params
+    return errors, params
+
+
 STUDIES: tuple[Study, ...] = (
+    cliff("sarsa", "SARSA", -71.6, -26.16, 0.24),
+    cliff("q_learning", "Q-learning", -82.0, -50.54, 0.35),
+    cliff("expected_sarsa", "Expected SARSA", -57.5, -20.87, 0.11),
+    Study(
+        name="windy-sarsa",
+        what=f"SARSA, windy gridworld, {WINDY_STEPS} steps",
+        run=Simulated(
+            walk_in_the_wind,
+            {
+                "environment": "WindyGridworld",
+                "config": q_learning.Config(target="sarsa"),
+                "steps": WINDY_STEPS,
+            },
+            num_seeds=200,
+        ),
+        figures={
+            "length": Figure(
+                "steps an episode, last 2 000 steps", Published(17.0, rule="exactly", tolerance=0.5)
+            )
+        },
+        source="Sutton & Barto (2018), example 6.5: 'about 17 steps', read here as 17 ± .5",
+        measure="published: the slope of one run's curve; ours: mean over runs, ε = .1 included",
+    ),
+    Study(
+        name="random-walk",
+        what="n-step TD, 19-state random walk, 10 episodes",
+        run=Simulated(
+            predict_the_walk,
+            {"environment": "RandomWalk", "states": 19, "walks": WALKS, "steps": WALK_STEPS},
+            num_seeds=200,
+        ),
+        figures={
+            f"n{n}": Figure(f"RMS error, n = {n}, α = {rate}", Published(error), digits=3)
+            for n, (rate, error) in WALKS.items()
+        },
+        source=f"Sutton & Barto (2018), figure 7.2; {INDEPENDENT}",
+        measure="mean over the 19 states, the first 10 episodes, and the runs (200 published, 200 ours)",
+        note="each n at the step size that was best there",
+    ),
+    Study(
+        name="sarsa-slm-cartpole",
+        what="SARSA with an MLP, CartPole-v1, 200k steps",
+        run=Trained(
+            Experiment(
+                q_learning,
+                q_learning.Config(
+                    learning_rate=8.7e-3,
+                    discount=0.99,
+                    epsilon_start=1.0,
+                    epsilon_end=0.05,
+                    epsilon_steps=15_000,
+                    max_gradient_norm=0.35,
+                    target="sarsa",
+                    approximator="network",
+                    hidden_sizes=(128,),
+                    activation="tanh",
+                    optimiser="rmsprop",
+                ),
+                "CartPole-v1",
+                Settings(total_steps=199_808, num_envs=4, rollout_length=32, num_epochs=40),
+                num_seeds=16,
+            ),
+            {"training": Measure("episode_return", 4), "greedy": Measure("evaluation_return")},
+        ),
+        figures={
+            "training": Figure("return, training episodes of the last tenth", Published(430.95)),
+            "greedy": Figure("return, 10 greedy episodes after the run"),
+        },
+        source="SLM-Lab, docs/BENCHMARKS.md and its spec sarsa_boltzmann_cartpole_arc",
+        measure="published: moving average of training returns at the end, 4 sessions, no spread printed",
+        note="half the square of the error is minimised, with a clipped gradient and RMSProp",
+        cost="minutes",
+    ),
     best(
         "cliff-exact",
         "CliffWalking",
