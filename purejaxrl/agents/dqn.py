@@ -195,7 +195,8 @@ def check(config: Config) -> None:
     checks.within(
         config, 0, jnp.inf, "learning_rate", "epsilon_steps", "temperature_steps", "importance_steps"
     )
-    checks.within(config, 0, jnp.inf, "dropout_steps", "quantile_threshold", "optimiser_epsilon")
+    checks.within(config, 0, jnp.inf, "dropout_steps", "quantile_threshold")
+    checks.within(config, 0, jnp.inf, "optimiser_epsilon", exclusive=True)
     checks.within(config, 0, jnp.inf, "temperature_start", "temperature_end", exclusive=True)
     checks.within(config, 0, jnp.inf, "munchausen_temperature", "priority_offset", exclusive=True)
     checks.within(config, -jnp.inf, 0, "munchausen_floor")

@@ -15,7 +15,7 @@ import pytest
 
 from purejaxrl import networks, value_networks
 from purejaxrl.agents import a2c, ddpg, dqn
-from purejaxrl.types import InvalidInput, Transition
+from purejaxrl.types import InvalidInput, Sample, Transition
 
 AGENTS: dict[str, Any] = {"dqn": dqn, "a2c": a2c, "ddpg": ddpg}
 BOARD = gymnasium.spaces.Box(-1.0, 1.0, (3, 3), np.float32)  # read by an MLP, or by a small CNN
@@ -23,9 +23,10 @@ THREE_ACTIONS = gymnasium.spaces.Discrete(3)
 BOX = gymnasium.spaces.Box(-2.0, 2.0, (1,), np.float32)
 SMALL = networks.MLP((3,))
 
-# A Config in which every field matters, then another value for each field and the places where it shows:
-# "init" the first parameters, "update" what two updates make of them, "act" the actions of the first
-# parameters, "memory" what the memory gives out and from when on.
+# A Config, then another value for each field and the places where it shows: "init" the first parameters,
+# "update" what two updates make of them, "act" the actions of the first parameters, "memory" what the
+# memory gives out and from when on. A field that acts only where something is chosen has a third entry,
+# the Config in which it is.
 BASE: dict[str, Any] = {
     "dqn": dqn.Config(
         learning_rate=0.01,
@@ -49,7 +50,26 @@ BASE: dict[str, Any] = {
         warmup_steps=2,
     ),
 }
-OTHER: dict[str, dict[str, tuple[Any, set[str]]]] = {
+# Choices that go with each other, so that the fields of all of them are looked at in one program.
+EXTENDED = BASE["dqn"].replace(
+    prioritised=True,
+    importance_steps=2,
+    exploration="boltzmann",
+    temperature_steps=10,
+    distribution="categorical",
+    atoms=7,
+    munchausen=True,
+    munchausen_temperature=1.0,
+    munchausen_floor=-0.5,
+    dropout="both",
+    dropout_steps=10,
+    optimiser="rmsprop",
+)
+QUANTILE = BASE["dqn"].replace(distribution="quantile", atoms=7)
+IMPLICIT = BASE["dqn"].replace(distribution="implicit", atoms=3, samples=3, target_samples=3, embedding=4)
+NOISY = BASE["dqn"].replace(noisy=True)
+APART = BASE["dqn"].replace(learning_rate=1.0, tau=0.0)  # what two networks like best differs at once
+OTHER: dict[str, dict[str, tuple[Any, ...]]] = {
     "dqn": {
         "learning_rate": (0.02, {"update"}),
         "discount": (0.5, {"update"}),
@@ -60,7 +80,43 @@ OTHER: dict[str, dict[str, tuple[Any, set[str]]]] = {
         "target_period": (2, {"update"}),
         "max_gradient_value": (1e-3, {"update"}),
         "max_gradient_norm": (1e-3, {"update"}),
+        "optimiser_epsilon": (1e-2, {"update"}),
+        "optimiser_decay": (0.5, {"update"}, EXTENDED),
+        "temperature_start": (2.0, {"act"}, EXTENDED),
+        "temperature_end": (0.5, {"act"}, EXTENDED),
+        "temperature_steps": (100, {"act"}, EXTENDED),
+        "priority_exponent": (0.9, {"update"}, EXTENDED),
+        "priority_offset": (0.1, {"update"}, EXTENDED),
+        "importance_start": (0.8, {"update"}, EXTENDED),
+        "importance_end": (0.5, {"update"}, EXTENDED),
+        "importance_steps": (3, {"update"}, EXTENDED),
+        "value_low": (-5.0, {"update", "act"}, EXTENDED),
+        "value_high": (5.0, {"update", "act"}, EXTENDED),
+        "munchausen_scale": (0.5, {"update"}, EXTENDED),
+        "munchausen_temperature": (0.5, {"update"}, EXTENDED),
+        "munchausen_floor": (-0.1, {"update"}, EXTENDED),
+        "dropout_rate": (0.5, {"update", "act"}, EXTENDED),
+        "dropout_steps": (100, {"act"}, EXTENDED),
+        "quantile_threshold": (5.0, {"update"}, QUANTILE),
         "loss": ("huber", {"update"}),
+        "double": (True, {"update"}, APART),
+        "dueling": (True, {"init"}),
+        "stream_sizes": ((4,), {"init"}),
+        "n_step": (2, {"memory"}),
+        "prioritised": (True, {"memory"}),
+        "noisy": (True, {"init"}),
+        "noise_scale": (0.1, {"init"}, NOISY),
+        "distribution": ("categorical", {"init"}),
+        "atoms": (8, {"init"}, QUANTILE),
+        "samples": (4, {"update"}, IMPLICIT),
+        "target_samples": (4, {"update"}, IMPLICIT),
+        "embedding": (5, {"init"}, IMPLICIT),
+        "munchausen": (True, {"update"}),
+        "exploration": ("boltzmann", {"act"}),
+        "dropout": ("replay", {"update"}),
+        "normalisation": ("layer", {"init"}),
+        "optimiser": ("sgd", {"update"}),
+        "architecture": ("separate", {"init"}),
         "hidden_sizes": ((5,), {"init"}),
         "torso": ("small_cnn", {"init"}),
         "initialiser": ("xavier", {"init"}),
@@ -129,9 +185,9 @@ def make(name: str, config: Any) -> Any:
 
 
 def params(state: Any) -> dict[str, Any]:
-    """All of a state's parameters, those of target networks, too."""
-    fields = [field.name for field in dataclasses.fields(state) if field.name.endswith("params")]
-    return {field: getattr(state, field) for field in fields}
+    """All of a state's parameters, those of target networks, too, and what it says of its batch."""
+    names = [field.name for field in dataclasses.fields(state)]
+    return {name: getattr(state, name) for name in names if name.endswith("params") or name == "priority"}
 
 
 def first_params(name: str, config: Any) -> Any:
@@ -144,6 +200,8 @@ def updated_params(name: str, config: Any) -> Any:
         batch = rollout(name, seed)
         if name != "a2c":
             batch = jax.tree.map(lambda leaf: leaf[:, 0], batch)
+        if getattr(config, "prioritised", False):
+            batch = Sample(batch, index=jnp.arange(4), probability=jnp.array([0.1, 1.0, 2.0, 0.5]))
         state = AGENTS[name].update(state, batch)
     return params(state)
 
@@ -173,8 +231,8 @@ def equal(one: Any, other: Any) -> bool:
 
 
 @functools.cache
-def base(name: str, place: str) -> Any:
-    return PLACES[place](name, BASE[name])
+def shown(name: str, config: Any, place: str) -> Any:
+    return PLACES[place](name, config)
 
 
 @pytest.mark.parametrize("name", AGENTS)
@@ -184,13 +242,14 @@ def test_every_field_is_in_the_table(name: str) -> None:
 
 @pytest.mark.parametrize(("name", "field"), [(name, field) for name in AGENTS for field in OTHER[name]])
 def test_every_field_changes_what_it_should(name: str, field: str) -> None:
-    value, expected = OTHER[name][field]
-    config = dataclasses.replace(BASE[name], **{field: value})
+    value, expected, *chosen = OTHER[name][field]
+    base = chosen[0] if chosen else BASE[name]
+    config = dataclasses.replace(base, **{field: value})
     # A number that may be swept is looked for everywhere, and changes nothing else. Elsewhere a look
     # would cost a compilation, and what comes of other parameters is other, too.
-    swept = jax.tree.structure(config) == jax.tree.structure(BASE[name])
+    swept = jax.tree.structure(config) == jax.tree.structure(base)
     looked = PLACES if swept else expected
-    changed = {place for place in looked if not equal(base(name, place), PLACES[place](name, config))}
+    changed = {place for place in looked if not equal(shown(name, base, place), PLACES[place](name, config))}
     assert changed == expected
 
 
@@ -232,7 +291,38 @@ BAD: dict[str, dict[str, list[Any]]] = {
         "epsilon_steps": [-1, NAN],
         "tau": [-0.1, 1.1, NAN],
         "target_period": [0, 0.5, 2.5, NAN],
+        "optimiser_epsilon": [0.0, -1e-5, NAN],
+        "optimiser_decay": [-0.5, 1.5, NAN],
+        "temperature_start": [0.0, -1.0, NAN, np.inf],
+        "temperature_end": [0.0, -1.0, NAN, np.inf],
+        "temperature_steps": [-1, NAN],
+        "priority_exponent": [-0.1, 1.5, NAN],
+        "priority_offset": [0.0, -1e-3, NAN, np.inf],
+        "importance_start": [-0.1, 1.5, NAN],
+        "importance_end": [-0.1, 1.5, NAN],
+        "importance_steps": [-1, NAN],
+        "value_low": [10.0, 20.0, NAN, -np.inf, "low"],
+        "value_high": [-10.0, -20.0, NAN, np.inf, "high"],
+        "quantile_threshold": [-1.0, NAN, np.inf],
+        "munchausen_scale": [-0.1, 1.5, NAN],
+        "munchausen_temperature": [0.0, -0.03, NAN, np.inf],
+        "munchausen_floor": [0.5, NAN],
+        "dropout_rate": [-0.1, 1.0, NAN],
+        "dropout_steps": [-1, NAN],
         "loss": ["absolute", None],
+        "stream_sizes": [(0,), (8, -1), (8.0,)],
+        "n_step": [0, 1.5, True],
+        "noise_scale": [-0.5, NAN, np.inf],
+        "distribution": ["gaussian", None],
+        "atoms": [0, 2.5],
+        "samples": [0, 2.5],
+        "target_samples": [0, 2.5],
+        "embedding": [0, 2.5],
+        "exploration": ["thompson"],
+        "dropout": ["always", True],
+        "normalisation": ["group"],
+        "optimiser": ["lbfgs"],
+        "architecture": ["joint"],
         "torso": ["resnet", "nature_cnnn"],
         "initialiser": ["orthogonal"],
         **RATES_ETC,
@@ -295,7 +385,8 @@ def test_bad_values_are_named(name: str, field: str, value: Any) -> None:
 
 def test_every_checkable_field_has_a_bad_value() -> None:
     for name in AGENTS:
-        unchecked = {"network", "actor", "critic", "shared_torso"}
+        switches = {"shared_torso", "double", "dueling", "prioritised", "noisy", "munchausen"}
+        unchecked = {"network", "actor", "critic", *switches}
         assert BAD[name].keys() == {field.name for field in dataclasses.fields(BASE[name])} - unchecked
 
 
