@@ -49,13 +49,13 @@ def successor_value(
     """What the true successor of step ``t`` of one environment is worth, were the task to go on there."""
     values = q[rollout["next_observation"][t]]
     if config.target == "q_learning":
-        return values.max()
+        return float(values.max())
     if config.target == "double":
-        return values[selector[rollout["next_observation"][t]].argmax()]
+        return float(values[selector[rollout["next_observation"][t]].argmax()])
     cut_off = rollout["truncated"][t] or rollout["terminated"][t]
     if config.target == "sarsa" and not cut_off:
-        return values[rollout["action"][t + 1]]
-    return policy(config, values, evaluated(config, rollout, t)) @ values
+        return float(values[rollout["action"][t + 1]])
+    return float(policy(config, values, evaluated(config, rollout, t)) @ values)
 
 
 def evaluated(config: Config, rollout: dict[str, np.ndarray], t: int) -> float:
@@ -92,7 +92,7 @@ def target(
             chance = policy(config, row, evaluated(config, rollout, i))[action]
             weight *= gamma * lambda_ * min(1.0, chance / rollout["probability"][i])
         total += weight * (rollout["reward"][i] + gamma * rest(i) - row[action])
-    return total
+    return float(total)
 
 
 def errors(
@@ -147,8 +147,8 @@ def rollout_of(seed: int, shape: tuple[int, int], ends: bool = True) -> Transiti
 
 def learner(seed: int = 0, **config: Any) -> q_learning.State:
     """A learner with a random table, or two."""
-    given = Config(**({"learning_rate": ALPHA, "discount": GAMMA, "trace_decay": LAMBDA} | config))
-    state = q_learning.init(jax.random.key(seed), given, STATES, ACTIONS)
+    given: dict[str, Any] = {"learning_rate": ALPHA, "discount": GAMMA, "trace_decay": LAMBDA} | config
+    state = q_learning.init(jax.random.key(seed), Config(**given), STATES, ACTIONS)
     shape = state.params["params"]["q"].shape
     table = jnp.array(np.random.default_rng(seed).normal(size=shape), jnp.float32)
     return dataclasses.replace(state, params={"params": {"q": table}})
@@ -267,8 +267,8 @@ def test_longer_returns_are_rlax_s(name: str) -> None:
                 pi_t = 0.1 + 0.7 * jax.nn.one_hot(jnp.argmax(q_t, axis=1), A)
                 mu_t = jnp.roll(one.extras.probability, -1)
                 error = rlax.retrace(q_tm1, q_t, action, following, one.reward, gamma, pi_t, mu_t, LAMBDA)
-            for t in range(4):
-                wanted[one.observation[t], action[t]] += ALPHA * float(error[t]) / 8
+            for s, a, delta in zip(one.observation, action, np.asarray(error), strict=False):
+                wanted[s, a] += ALPHA * delta / 8
         np.testing.assert_allclose(table(after), wanted, rtol=1e-5, atol=1e-5)
 
 
@@ -291,7 +291,8 @@ def test_steps_that_only_follow_are_not_learnt() -> None:
 
 
 def test_figures_losses_and_limits_by_definition() -> None:
-    for config in ({"loss": "huber"}, {"max_gradient_norm": 0.1}, {}):
+    cases: list[dict[str, Any]] = [{"loss": "huber"}, {"max_gradient_norm": 0.1}, {}]
+    for config in cases:
         state, rollout = learner(3, **config), rollout_of(3, (4, 2))
         q = table(state)
         rollout = dataclasses.replace(rollout, reward=2 * rollout.reward)  # errors on either side of 1
@@ -347,7 +348,7 @@ def test_two_tables_do_not_share_their_beginnings_or_their_key() -> None:
     for leaf in jax.tree.leaves(state.params):
         assert np.any(leaf[0] != leaf[1])
     # What chooses between them is no key that a table was made with.
-    alone = q_learning.init(state.key, config.replace(target="q_learning"), STATES, ACTIONS)
+    alone = q_learning.init(state.key, dataclasses.replace(config, target="q_learning"), STATES, ACTIONS)
     for one, two in zip(jax.tree.leaves(alone.params), jax.tree.leaves(state.params), strict=True):
         assert np.all(one != two[0])
         assert np.all(one != two[1])
@@ -451,7 +452,8 @@ def test_a_run_is_the_textbook_s_loop(rule: dict[str, Any], limit: int | None) -
     With α and γ a half every product is exact, so that it is the same whether XLA fuses it with the addition
     that follows or not. Expectations are sums of four products, whose order is XLA's: there to 1e-6.
     """
-    config = Config(**(NOISY | rule))
+    given: dict[str, Any] = NOISY | rule
+    config = Config(**given)
     transitions, tables, agent = walked(config, limit)
     assert np.sum(transitions.terminated) > 10
     assert (np.sum(transitions.truncated) > 50) == (limit is not None)
@@ -565,9 +567,9 @@ def test_what_cannot_work_says_so_before_anything_is_compiled(
     config: dict[str, Any], words: list[str]
 ) -> None:
     settings = Settings(total_steps=100, num_epochs=1, evaluation_episodes=0)
-    given = Config(**({"approximator": "tile_coding"} | config))
+    given: dict[str, Any] = {"approximator": "tile_coding"} | config
     with pytest.raises(InvalidInput) as raised:
-        Loop(q_learning, given, vectorise(MountainCar(), 1), settings).check()
+        Loop(q_learning, Config(**given), vectorise(MountainCar(), 1), settings).check()
     for word in words:
         assert word in str(raised.value)
 
