@@ -308,7 +308,9 @@ def test_running_listing_checking_and_the_table(place: Path, capsys: pytest.Capt
     result = results.read(SIMULATED)
     assert result is not None
     result["figures"]["half"]["values"] = [9.0] * 50
+    result["figures"]["number"]["values"] = [-1.0] * 50
     results.write(SIMULATED, result)
+    assert "the number | 0 | −1.00 ± 0.00 | [−1.00, −1.00] | −1.00 |" in results.table(studies.SECTIONS)
     assert results.table(studies.SECTIONS) not in text
     assert reproduce.main(["--table"]) == 0
     again = results.read(SIMULATED)

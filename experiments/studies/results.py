@@ -22,6 +22,7 @@ from studies.base import Figure, Measured, Outcome, Study, judge, measure
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 README = Path(__file__).resolve().parents[2] / "README.md"
 BEGIN, END = "<!-- results of studies: begin -->", "<!-- results of studies: end -->"
+MINUS = "−"
 VOLATILE = ("date", "machine", "compile_seconds", "run_seconds")
 """What of a result differs from run to run; all else is the same on the same machine."""
 
@@ -235,7 +236,8 @@ def rows(study: Study, result: Mapping[str, Any] | None) -> Iterator[str]:
                 f"{result['run_seconds']:.1f}" if number == 0 else "",
                 verdict,
             ]
-        yield "| " + " | ".join(cells) + " |"
+        numbers = [cell.replace("-", MINUS) for cell in cells[2:6]]
+        yield "| " + " | ".join([*cells[:2], *numbers, *cells[6:]]) + " |"
 
 
 def remarks(study: Study) -> str:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
 
 from purejaxrl.agents import dqn
 from purejaxrl.training import Experiment, Settings
+from purejaxrl.types import Array
 from studies.base import Figure, Published, Study
 from studies.running import Measure, Trained
 
@@ -14,7 +19,7 @@ CLEANRL_SETTINGS = Settings(
 )
 
 
-def cleanrl(task: str, name: str, config: Any, agent: Any, published: Published, source: str) -> Study:
+def cleanrl(task: str, name: str, config: Any, agent: Any, published: Published | None, source: str) -> Study:
     """A study at CleanRL's settings for classic control: 500k steps, an update of 128 every 10.
 
     Its figure is of the last training episodes, exploration included. Epochs of 9 800 steps make about a
@@ -41,13 +46,27 @@ def cleanrl(task: str, name: str, config: Any, agent: Any, published: Published,
 DQN_CLEANRL = "CleanRL, cleanrl/dqn_jax.py and docs/rl-algorithms/dqn.md"
 
 
-def zoo(
-    task: str, config: dqn.Config, settings: Settings, published: Published, published_steps: str, note: str
+ZOO_MEASURE = (
+    "published: greedy episodes of one trained agent over 150k steps; ± is their standard deviation, which"
+    " says nothing of other runs, so that the figure is taken for a threshold"
+)
+UNIFORM = "the source acts uniformly at random for its first 1 000 steps, here ε falls from the first step"
+
+
+def threshold(
+    name: str,
+    what: str,
+    task: str,
+    config: dqn.Config,
+    settings: Settings,
+    published: Published | None,
+    source: str,
+    note: str,
 ) -> Study:
-    """A study at the settings of rl-baselines3-zoo for DQN, whose figure is one run's: a threshold."""
+    """A study whose published figure is one trained agent's, of greedy episodes."""
     return Study(
-        name=f"dqn-zoo-{task.partition('-')[0].lower()}",
-        what=f"DQN, {task}, {published_steps} steps",
+        name=f"{name}-{task.partition('-')[0].lower()}",
+        what=f"{what}, {task}, {round(settings.total_steps, -3) // 1000}k steps",
         run=Trained(
             Experiment(dqn, config, task, settings, num_seeds=16),
             {"greedy": Measure("evaluation_return"), "training": Measure("episode_return")},
@@ -56,15 +75,189 @@ def zoo(
             "greedy": Figure("return, 20 greedy episodes after the run", published),
             "training": Figure("return, training episodes of the last epoch"),
         },
-        source="rl-baselines3-zoo, hyperparams/dqn.yml and benchmark.md",
-        measure=(
-            "published: greedy episodes of one trained agent over 150k steps; ± is their standard deviation,"
-            " which says nothing of other runs, so that the figure is taken for a threshold"
-        ),
+        source=source,
+        measure=ZOO_MEASURE,
         note=note,
         cost="minutes",
     )
 
+
+@dataclasses.dataclass(frozen=True)
+class Zoo:
+    """What rl-baselines3-zoo sets for DQN on a task; QR-DQN has the same, and quantiles."""
+
+    task: str
+    config: dqn.Config
+    settings: Settings
+    published: Published
+    quantiles: int
+    of_quantiles: Published | None
+    note: str = ""
+
+    def dqn(self) -> Study:
+        """DQN, whose gradients are clipped and whose penalty is Huber's."""
+        config = dataclasses.replace(self.config, loss="huber", max_gradient_norm=10.0)
+        source = "rl-baselines3-zoo, hyperparams/dqn.yml and benchmark.md"
+        return threshold(
+            "dqn-zoo", "DQN", self.task, config, self.settings, self.published, source, self.note
+        )
+
+    def qr_dqn(self) -> Study:
+        """QR-DQN, with the paper's epsilon of Adam, and gradients as they are."""
+        config = dataclasses.replace(
+            self.config,
+            distribution="quantile",
+            atoms=self.quantiles,
+            optimiser_epsilon=0.01 / self.config.batch_size,
+        )
+        source = "rl-baselines3-zoo, hyperparams/qrdqn.yml and benchmark.md"
+        return threshold(
+            "qrdqn-zoo", "QR-DQN", self.task, config, self.settings, self.of_quantiles, source, self.note
+        )
+
+
+ZOO = (
+    Zoo(
+        task="CartPole-v1",
+        config=dqn.Config(
+            learning_rate=2.3e-3,
+            epsilon_end=0.04,
+            epsilon_steps=8_000,
+            target_period=128,
+            hidden_sizes=(256, 256),
+            batch_size=64,
+            buffer_capacity=50_176,
+            warmup_steps=1_024,
+        ),
+        settings=Settings(
+            total_steps=50_176,
+            rollout_length=256,
+            updates_per_iteration=128,
+            num_epochs=16,
+            evaluation_episodes=20,
+        ),
+        published=Published(500.0, 0.0, rule="at least"),
+        quantiles=10,
+        of_quantiles=Published(500.0, 0.0, rule="at least"),
+        note=(
+            f"{UNIFORM}; 256 steps a rollout make it 50 176 steps, as in the source; the source's copies of"
+            " the target every 10 steps all fall between two rounds of 128 updates, so that one copy a round"
+            " is the same; its buffer of 100 000 is never full"
+        ),
+    ),
+    Zoo(
+        task="Acrobot-v1",
+        config=dqn.Config(
+            learning_rate=6.3e-4,
+            epsilon_end=0.1,
+            epsilon_steps=12_000,
+            target_period=250,
+            hidden_sizes=(256, 256),
+            batch_size=128,
+            buffer_capacity=50_000,
+            warmup_steps=0,
+        ),
+        settings=Settings(
+            total_steps=100_000,
+            rollout_length=4,
+            updates_per_iteration=4,
+            num_epochs=20,
+            evaluation_episodes=20,
+        ),
+        published=Published(-76.639, 11.8, rule="at least"),
+        quantiles=25,
+        of_quantiles=None,
+    ),
+    Zoo(
+        task="MountainCar-v0",
+        config=dqn.Config(
+            learning_rate=4e-3,
+            discount=0.98,
+            epsilon_end=0.07,
+            epsilon_steps=24_000,
+            target_period=300,
+            hidden_sizes=(256, 256),
+            batch_size=128,
+            buffer_capacity=10_000,
+            warmup_steps=1_000,
+        ),
+        settings=Settings(
+            total_steps=120_000,
+            rollout_length=16,
+            updates_per_iteration=8,
+            num_epochs=37,
+            evaluation_episodes=20,
+        ),
+        published=Published(-100.849, 9.9, rule="at least"),
+        quantiles=25,
+        of_quantiles=Published(-106.042, 15.5, rule="at least"),
+        note=UNIFORM,
+    ),
+)
+
+
+class SeparateStreams(nn.Module):
+    """Value and advantages of an observation, each from 64 normalised units of its own."""
+
+    num_actions: int
+
+    @nn.compact
+    def __call__(self, observation: Array) -> Array:
+        """Action values ``[A]`` of one observation."""
+
+        def stream(outputs: int) -> Array:
+            hidden = nn.LayerNorm()(nn.Dense(64, kernel_init=nn.initializers.xavier_uniform())(observation))
+            return nn.Dense(outputs, kernel_init=nn.initializers.xavier_uniform())(nn.relu(hidden))
+
+        advantage, value = stream(self.num_actions), stream(1)
+        return value + advantage - jnp.mean(advantage)
+
+
+def stable_baselines(
+    task: str, num_actions: int, epsilon_end: float, prioritised: bool, value: float, spread: float
+) -> Study:
+    """Double, dueling and, but for MountainCar, prioritised DQN, as Stable-Baselines 2's zoo had it."""
+    config = dqn.Config(
+        learning_rate=1e-3,
+        epsilon_end=epsilon_end,
+        epsilon_steps=10_000,
+        target_period=500,
+        max_gradient_norm=10.0,
+        loss="huber",
+        double=True,
+        network=SeparateStreams(num_actions),
+        prioritised=prioritised,
+        importance_steps=100_000,
+        batch_size=32,
+        buffer_capacity=50_000,
+        warmup_steps=1_000,
+    )
+    note = (
+        "the source takes a time limit for an end of the task, here it bootstraps; it clips the gradient of"
+        " each variable by its norm, here that of all together"
+    )
+    if not prioritised:
+        note += "; it explores by noise on the parameters besides, here by ε alone"
+    return threshold(
+        "ddqn-sb2",
+        f"Double dueling DQN{', prioritised' * prioritised}",
+        task,
+        config,
+        Settings(total_steps=100_000, num_epochs=20, evaluation_episodes=20),
+        Published(value, spread, rule="at least"),
+        "rl-baselines-zoo (Stable-Baselines 2), hyperparams/dqn.yml, utils/utils.py and benchmark.md",
+        note,
+    )
+
+
+C51_CLEANRL = "CleanRL, cleanrl/c51_jax.py and docs/rl-algorithms/c51.md"
+C51_CONFIG = dqn.Config(
+    distribution="categorical",
+    atoms=101,
+    value_low=-100.0,
+    value_high=100.0,
+    optimiser_epsilon=0.01 / 128,
+)
 
 STUDIES: tuple[Study, ...] = (
     *(
@@ -75,83 +268,16 @@ STUDIES: tuple[Study, ...] = (
             ("MountainCar-v0", -188.90, 11.78),
         )
     ),
-    zoo(
-        "CartPole-v1",
-        dqn.Config(
-            learning_rate=2.3e-3,
-            epsilon_end=0.04,
-            epsilon_steps=8_000,
-            target_period=128,
-            max_gradient_norm=10.0,
-            loss="huber",
-            hidden_sizes=(256, 256),
-            batch_size=64,
-            buffer_capacity=50_176,
-            warmup_steps=1_024,
-        ),
-        Settings(
-            total_steps=50_176,
-            rollout_length=256,
-            updates_per_iteration=128,
-            num_epochs=16,
-            evaluation_episodes=20,
-        ),
-        Published(500.0, 0.0, rule="at least"),
-        "50k",
-        "the source acts uniformly at random for its first 1 000 steps, here ε falls from the first step; 256"
-        " steps a rollout make it 50 176 steps, as in the source; the source's copies of the target every 10"
-        " steps all fall between two rounds of 128 updates, so that one copy a round is the same; its buffer"
-        " of 100 000 is never full",
+    *(
+        cleanrl(task, "c51", C51_CONFIG, dqn, published, C51_CLEANRL)
+        for task, published in (
+            ("CartPole-v1", Published(491.07, 9.70, runs=3)),
+            ("Acrobot-v1", None),
+            ("MountainCar-v0", Published(-174.30, 36.35, runs=3)),
+        )
     ),
-    zoo(
-        "Acrobot-v1",
-        dqn.Config(
-            learning_rate=6.3e-4,
-            epsilon_end=0.1,
-            epsilon_steps=12_000,
-            target_period=250,
-            max_gradient_norm=10.0,
-            loss="huber",
-            hidden_sizes=(256, 256),
-            batch_size=128,
-            buffer_capacity=50_000,
-            warmup_steps=0,
-        ),
-        Settings(
-            total_steps=100_000,
-            rollout_length=4,
-            updates_per_iteration=4,
-            num_epochs=20,
-            evaluation_episodes=20,
-        ),
-        Published(-76.639, 11.8, rule="at least"),
-        "100k",
-        "",
-    ),
-    zoo(
-        "MountainCar-v0",
-        dqn.Config(
-            learning_rate=4e-3,
-            discount=0.98,
-            epsilon_end=0.07,
-            epsilon_steps=24_000,
-            target_period=300,
-            max_gradient_norm=10.0,
-            loss="huber",
-            hidden_sizes=(256, 256),
-            batch_size=128,
-            buffer_capacity=10_000,
-            warmup_steps=1_000,
-        ),
-        Settings(
-            total_steps=120_000,
-            rollout_length=16,
-            updates_per_iteration=8,
-            num_epochs=37,
-            evaluation_episodes=20,
-        ),
-        Published(-100.849, 9.9, rule="at least"),
-        "120k",
-        "the source acts uniformly at random for its first 1 000 steps, here ε falls from the first step",
-    ),
+    *(study for zoo in ZOO for study in (zoo.dqn(), zoo.qr_dqn())),
+    stable_baselines("CartPole-v1", 2, 0.02, True, 500.0, 0.0),
+    stable_baselines("Acrobot-v1", 3, 0.02, True, -88.103, 33.0),
+    stable_baselines("MountainCar-v0", 3, 0.1, False, -134.507, 24.7),
 )
