@@ -23,7 +23,10 @@ class Memory(Protocol[M]):
 
     @property
     def environment_axis(self) -> int:
-        """The axis of its arrays that is the environments', to be sharded over devices."""
+        """The axis of its arrays, and of what is sampled, that is to be sharded over devices.
+
+        In its state the environments'; in a batch what stands for them.
+        """
         ...
 
     def init(self, transition: Transition, rollout_length: int, num_envs: int) -> M:
@@ -50,5 +53,5 @@ class Prioritised(Protocol[M]):
     """
 
     def revise(self, memory: M, batches: PyTree, priorities: Array) -> M:
-        """Gives the transitions of batches ``[U, …]`` the priorities ``[U, batch_size]``."""
+        """Gives the transitions of batches ``[U, …]``, as sampled, the priorities ``[U, batch_size]``."""
         ...

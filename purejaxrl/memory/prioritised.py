@@ -65,16 +65,15 @@ class PrioritisedReplay:
         # rollout, but for the first ones of all, which would begin before it.
         whole = jnp.minimum(count, self.n_step) * length + jnp.arange(length) >= self.n_step - 1
         mass = jnp.where(whole, memory.largest[:, None], 0.0)
-        tree = sum_tree.write(memory.tree, count % slots * length, mass)
+        parts = [(count % slots * length, mass)]
         # Those that end less than n steps after the rollout, among the oldest, have lost their first
         # steps to it. The ones that end in whole rollouts after it but for the last were lost before.
         lost = self.n_step - 1
-        if lost:
-            after = -(-lost // length)
-            for slot, width in ((after - 1, length), (after, lost - (after - 1) * length)):
-                if slot > 0:
-                    zeros = jnp.zeros((num_envs, width))
-                    tree = sum_tree.write(tree, (count + slot) % slots * length, zeros)
+        after = -(-lost // length)
+        for slot, width in ((after - 1, length), (after, lost - (after - 1) * length)):
+            if slot > 0:
+                parts.append(((count + slot) % slots * length, jnp.zeros((num_envs, width))))
+        tree = sum_tree.write(memory.tree, parts)
         transitions = ring.write(memory.transitions, rollout, count)
         return Priorities(transitions=transitions, tree=tree, largest=memory.largest)
 

@@ -12,6 +12,8 @@ children make few levels, and are a line of the processor's cache.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -33,18 +35,25 @@ def empty(num_envs: int, rows: int) -> Tree:
     return tuple(levels)
 
 
-def write(tree: Tree, start: Array | int, mass: Array) -> Tree:
-    """Writes masses ``[B, width]`` to the rows from ``start`` on, and adds up anew above them."""
+def write(tree: Tree, parts: Sequence[tuple[Array | int, Array]]) -> Tree:
+    """Writes masses ``[B, width]`` from a row on, for each of some parts, and adds up anew above them."""
     levels = []
     for level in tree:
-        level = written(jax.lax.dynamic_update_slice(level, mass, (0, start)))
-        levels.append(level)
-        num_envs, nodes = level.shape[0], level.shape[1] // RADIX
-        width = min((mass.shape[1] + RADIX - 2) // RADIX + 1, nodes)  # nodes that have such children
-        start = jnp.minimum(start // RADIX, nodes - width)
-        children = jax.lax.dynamic_slice_in_dim(level, start * RADIX, width * RADIX, axis=1)
-        mass = jnp.sum(children.reshape(num_envs, width, RADIX), axis=-1)
+        # All writes to a level before it is read: one that came after might be made to a copy.
+        for start, mass in parts:
+            level = jax.lax.dynamic_update_slice(level, mass, (0, start))
+        levels.append(written(level))
+        parts = [parents(levels[-1], start, mass.shape[1]) for start, mass in parts]
     return tuple(levels)
+
+
+def parents(level: Array, start: Array | int, width: int) -> tuple[Array, Array]:
+    """The first of the nodes that have some of ``width`` children from ``start`` on, and their sums."""
+    num_envs, nodes = level.shape[0], level.shape[1] // RADIX
+    width = min((width + RADIX - 2) // RADIX + 1, nodes)
+    start = jnp.minimum(start // RADIX, nodes - width)
+    children = jax.lax.dynamic_slice_in_dim(level, start * RADIX, width * RADIX, axis=1)
+    return start, jnp.sum(children.reshape(num_envs, width, RADIX), axis=-1)
 
 
 def scatter(tree: Tree, env: Array, row: Array, mass: Array) -> Tree:
