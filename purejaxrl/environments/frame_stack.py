@@ -93,13 +93,17 @@ class FrameStack(Wrapper):
 
     def step(self, key: Key, state: StackState, action: Array) -> tuple[StackState, TimeStep]:
         inner, timestep = self.environment.step(key, state.inner, action)
-        frame = self.channels(timestep.next_observation, 1)
-        newest = [self.planes(action, frame), frame]
+        # Between barriers, or XLA works out a frame anew for each place that it has in a stack: on a CPU
+        # that is ten times the cost of a game of MinAtar.
+        last, first = jax.lax.optimization_barrier((timestep.next_observation, timestep.observation))
+        frame = self.channels(last, 1)
+        newest = [self.planes(action, frame), frame] if self.actions else [frame]
         dropped = sum(part.shape[-1] for part in newest)
         successor = jnp.concatenate([state.stack[..., dropped:], *newest], axis=-1)
         if self.frames == 1:
             successor = frame
-        stack = select(timestep.ended, self.fill(timestep.observation), successor)
+        successor, filled = jax.lax.optimization_barrier((successor, self.fill(first)))
+        stack = select(timestep.ended, filled, successor)
         return StackState(inner=inner, stack=stack), dataclasses.replace(
             timestep, observation=stack, next_observation=successor
         )
@@ -111,14 +115,15 @@ class FrameStack(Wrapper):
     def fill(self, observation: Array) -> Array:
         """A stack of nothing but first observations ``[B, …]``, and of no actions."""
         frame = self.channels(observation, 1)
+        if not self.actions:
+            return jnp.tile(frame, self.frames)
         nothing = jnp.zeros((*frame.shape[:-1], len(self.action_bounds()[0])), frame.dtype)
-        return jnp.concatenate([*[frame, nothing] * (self.frames - 1), frame], axis=-1)
+        before = jnp.tile(jnp.concatenate([frame, nothing], axis=-1), self.frames - 1)
+        return jnp.concatenate([before, frame], axis=-1)
 
     def planes(self, action: Array, frame: Array) -> Array:
-        """Actions ``[B, …]`` as channels of frames ``[B, …, C]``; none where they are not shown."""
+        """Actions ``[B, …]`` as channels of frames ``[B, …, C]``."""
         space, (_, high) = self.environment.action_space, self.action_bounds()
-        if not self.actions:
-            return jnp.zeros((*frame.shape[:-1], 0), frame.dtype)
         if isinstance(space, gymnasium.spaces.Discrete):
             numbers = (jnp.asarray(action)[:, None] == space.start + jnp.arange(space.n)) * high
         else:
