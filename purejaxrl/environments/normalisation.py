@@ -152,13 +152,14 @@ class NormaliseObservation(Wrapper):
     ) -> tuple[NormaliseObservationState, TimeStep]:
         inner, timestep = self.environment.step(key, state.inner, action)
         statistics = state.statistics
+        last, first = timestep.next_observation, timestep.observation
         if not self.frozen:
-            statistics = add(statistics, timestep.next_observation, jnp.ones(self.num_envs))
-            statistics = add(statistics, timestep.observation, timestep.ended)
+            statistics = add(statistics, last, jnp.ones(self.num_envs))
+            statistics = add(statistics, first, timestep.ended)
         return NormaliseObservationState(inner, statistics), dataclasses.replace(
             timestep,
-            observation=self.normalise(statistics, timestep.observation),
-            next_observation=self.normalise(statistics, timestep.next_observation),
+            observation=self.normalise(statistics, first),
+            next_observation=self.normalise(statistics, last),
         )
 
     def normalise(self, statistics: RunningStatistics, observation: Array) -> Array:
