@@ -22,6 +22,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import NamedSharding, PartitionSpec
 
+from purejaxrl.environments import statistics
 from purejaxrl.environments.envpool_ffi import FfiState
 from purejaxrl.environments.host import HostState
 from purejaxrl.environments.pools import TURN
@@ -295,8 +296,13 @@ def forget_simulators(runners: PyTree) -> PyTree:
 
 
 def split_leaves(runners: PyTree) -> dict[str, PyTree]:
-    """The agent, which is enough to act, and everything else."""
-    return {"agent": runners.agent, "rest": dataclasses.replace(runners, agent=None)}
+    """What it takes to act, and everything else.
+
+    To act takes the agent, and what its observations are normalised by, if they are.
+    """
+    known = statistics(runners.environment_state)
+    agent = (runners.agent, known) if known else runners.agent
+    return {"agent": agent, "rest": dataclasses.replace(runners, agent=None)}
 
 
 def join_leaves(runners: PyTree, leaves: list[Any]) -> PyTree:
@@ -304,6 +310,8 @@ def join_leaves(runners: PyTree, leaves: list[Any]) -> PyTree:
     parts = split_leaves(runners)
     number = len(jax.tree.leaves(parts["agent"]))
     agent = jax.tree.unflatten(jax.tree.structure(parts["agent"]), leaves[:number])
+    if statistics(runners.environment_state):
+        agent, _ = agent  # the rest has them, too
     rest = jax.tree.unflatten(jax.tree.structure(parts["rest"]), leaves[number:])
     return dataclasses.replace(rest, agent=agent)
 

@@ -17,7 +17,14 @@ import jax.numpy as jnp
 from flax import struct
 
 from purejaxrl import networks
-from purejaxrl.environments import VectorEnvironment, release, resumable
+from purejaxrl.environments import (
+    VectorEnvironment,
+    begin,
+    for_evaluation,
+    of_environments,
+    release,
+    statistics,
+)
 from purejaxrl.environments.base import begin_episodes, select
 from purejaxrl.memory import Memory, Prioritised
 from purejaxrl.sampling import numbered_keys
@@ -155,7 +162,7 @@ class Loop:
         agent = self.agent.init(
             agent_key, self.config, environment.observation_space, environment.action_space
         )
-        environment_state, observation = self.spread(environment.reset(reset_key))
+        environment_state, observation = self.spread_episodes(environment.reset(reset_key))
         runner = Runner(
             agent=agent,
             environment=environment,
@@ -216,7 +223,8 @@ class Loop:
         """The same run after ``index`` epochs with new episodes: for simulators that could not be saved."""
         # Evaluations fold in small numbers, the number of epochs done.
         key = jax.random.fold_in(runner.evaluation_key, jnp.uint32(2**31) + index.astype(jnp.uint32))
-        environment_state, observation = runner.environment.reset(key)
+        known = statistics(runner.environment_state)
+        environment_state, observation = begin(runner.environment, key, known)
         return dataclasses.replace(
             runner,
             environment_state=environment_state,
@@ -295,10 +303,18 @@ class Loop:
         XLA carries a sharding on from what it is told: an axis that nothing has sharded yet, such as
         that of fresh environments, is computed whole on every device.
         """
-        size = jax.tree.leaves(tree)[0].shape[axis or 0] if jax.tree.leaves(tree) else 0
-        if self.mesh is None or (axis is not None and size % self.mesh.size):
+        leaves = jax.tree.leaves(tree)
+        if self.mesh is None or not leaves or (axis is not None and leaves[0].shape[axis] % self.mesh.size):
             return tree
         return jax.lax.with_sharding_constraint(tree, spread.sharding(self.mesh, axis))
+
+    def spread_episodes(self, begun: tuple[Any, PyTree]) -> tuple[Any, PyTree]:
+        """Shards environments that have been reset, and their observations; running statistics are of all."""
+        state, observation = begun
+        state = jax.tree.map(
+            lambda leaf, own: self.spread(leaf, 0 if own else None), state, of_environments(state)
+        )
+        return state, self.spread(observation)
 
     def collect(self, runner: Runner, tally: Tally, count: Array) -> tuple[Runner, Tally]:
         """Acts for one rollout, the run's ``count``-th, and remembers it."""
@@ -338,12 +354,13 @@ class Loop:
         its statistics.
         """
         # The knobs are the runner's, since they may differ from seed to seed.
-        environment = runner.environment.replace(num_envs=self.settings.evaluation_episodes)
-        if resumable(environment) == "by replay":
-            environment = environment.replace(recording=False)
+        environment: Any = for_evaluation(runner.environment, self.settings.evaluation_episodes)
         steps = self.settings.evaluation_steps or environment.max_episode_steps or 1000
         reset_key, step_key = jax.random.split(jax.random.fold_in(runner.evaluation_key, index))
-        state, observation = self.spread(environment.reset(reset_key))
+        # What observations are normalised by is what training knows, and does not change here.
+        state, observation = self.spread_episodes(
+            begin(environment, reset_key, statistics(runner.environment_state))
+        )
 
         begun = self.initial_carry(runner.agent, environment.num_envs)
 

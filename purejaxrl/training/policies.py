@@ -15,6 +15,7 @@ import numpy as np
 
 from purejaxrl import checks, environments
 from purejaxrl.environments import VectorEnvironment
+from purejaxrl.environments.options import separate
 from purejaxrl.training import checkpoints as checkpoints_
 from purejaxrl.training import seeds as seeds_
 from purejaxrl.training import sweeps
@@ -33,6 +34,7 @@ class Policies:
     experiment: Experiment[Any]
     epoch: int
     agents: PyTree  # [members]
+    statistics: PyTree  # [members], what observations are normalised by; {} where they are not
     alive: np.ndarray  # [members], whose numbers were finite
 
 
@@ -62,11 +64,11 @@ def load_policies(folder: Path, checkpoint: Literal["last", "best"] | int = "las
         raise InvalidInput(f"{folder}: {'; '.join(run.problems) or 'experiment.json: there is none'}")
     epoch = _epoch(run, checkpoint)
     experiment = experiment_from(run.description)
-    agents = _read_agents(folder, epoch, _agent_shapes(experiment), experiment.num_members)
+    agents, known = _read_agents(folder, epoch, *_shapes(experiment), experiment.num_members)
     alive = np.ones(experiment.num_members, bool)
     if run.curves and epoch < run.curves["alive"].shape[1]:
         alive = run.curves["alive"][:, epoch] == 1
-    return Policies(experiment, epoch, agents, alive)
+    return Policies(experiment, epoch, agents, known, alive)
 
 
 def evaluate(
@@ -108,9 +110,9 @@ def evaluate(
         settings = dataclasses.replace(settings, evaluation_steps=None)  # the other environment's own limit
     loop = Loop(loop.agent, loop.config, places[0], settings)
 
-    def play(member: tuple[PyTree, Any, Key]) -> tuple[Array, Array, Array]:
-        agent, place, key = member
-        finished, episode = loop.evaluate(acting(agent, place, key), jnp.int32(0))
+    def play(member: tuple[PyTree, PyTree, Any, Key]) -> tuple[Array, Array, Array]:
+        agent, known, place, key = member
+        finished, episode = loop.evaluate(acting(agent, place, key, known), jnp.int32(0))
         return finished, episode.episode_return, episode.episode_length
 
     number = experiment.num_seeds
@@ -119,7 +121,7 @@ def evaluate(
     ffi = environments.resumable(places[0]) == "never"  # has one pool in a program, which all seeds share
     mesh = seeds_.mesh(1 if ffi else min(jax.local_device_count(), experiment.num_members))
     mode = "vmap" if ffi else seeds_.resolve("auto")
-    members = seeds_.place(seeds_.pad((policies.agents, stacked, keys), mesh), mesh)
+    members = seeds_.place(seeds_.pad((policies.agents, policies.statistics, stacked, keys), mesh), mesh)
     played = jax.jit(seeds_.over_seeds(play, mode, mesh))(members)
     finished, returns, lengths = (np.asarray(each) for each in seeds_.first(played, experiment.num_members))
     return Episodes(
@@ -127,13 +129,13 @@ def evaluate(
     )
 
 
-def acting(agent: PyTree, environment: Any, evaluation_key: Any) -> Runner:
+def acting(agent: PyTree, environment: Any, evaluation_key: Any, known: PyTree) -> Runner:
     """A Runner with what an evaluation looks at, and nothing else."""
     nothing: Any = None
     return Runner(
         agent=agent,
         environment=environment,
-        environment_state=nothing,
+        environment_state=known,
         observation=nothing,
         carry=nothing,
         memory=nothing,
@@ -157,19 +159,23 @@ def _epoch(run: Run, checkpoint: Literal["last", "best"] | int) -> int:
     return int(epoch)
 
 
-def _agent_shapes(experiment: Experiment[Any]) -> PyTree:
-    """Shapes of one member's agent."""
+def _shapes(experiment: Experiment[Any]) -> tuple[PyTree, PyTree]:
+    """Shapes of one member's agent, and of what its observations are normalised by."""
     loop = experiment.loop()
     place = loop.environment
-    return jax.eval_shape(
+    agent = jax.eval_shape(
         lambda key, config: loop.agent.init(key, config, place.observation_space, place.action_space),
         jax.random.key(0),
         checks.as_leaves(loop.config),
     )
+    state, _ = jax.eval_shape(place.reset, jax.random.key(0))
+    return agent, environments.statistics(state)
 
 
-def _read_agents(folder: Path, epoch: int, shapes: PyTree, num_members: int) -> PyTree:
-    """The agents ``[members]`` of a checkpoint, on the default device."""
+def _read_agents(
+    folder: Path, epoch: int, agent: PyTree, known: PyTree, num_members: int
+) -> tuple[PyTree, PyTree]:
+    """The agents of a checkpoint, and what they normalise by, ``[members]``, on the default device."""
     import orbax.checkpoint as ocp
 
     # Not through the manager of the run's checkpoints: that one tidies up, and the run may be going on.
@@ -181,8 +187,12 @@ def _read_agents(folder: Path, epoch: int, shapes: PyTree, num_members: int) -> 
         rows, digests = meta["rows"], meta["agent_digests"]
     except (OSError, ValueError, KeyError, AttributeError, TypeError, StorageError) as error:
         raise StorageError(f"checkpoint {epoch} of {folder} cannot be read: {error}") from error
-    stored = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((rows, *leaf.shape), leaf.dtype), shapes)
-    expected = checkpoints_.describe_leaves(checkpoints_.name_leaves(acting(stored, None, None)))
+    stored, stored_known = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct((rows, *leaf.shape), leaf.dtype), (agent, known)
+    )
+    runner = acting(stored, None, None, stored_known)
+    expected = checkpoints_.describe_leaves(checkpoints_.name_leaves(runner))
+    expected = {name: kind for name, kind in expected.items() if name.startswith("agent")}
     different = checkpoints_.differing_leaves(saved, expected)
     if different:
         raise InvalidInput(
@@ -190,7 +200,7 @@ def _read_agents(folder: Path, epoch: int, shapes: PyTree, num_members: int) -> 
             f" {'; '.join(different[:3])}"
         )
     device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
-    flat, structure = jax.tree.flatten(stored)
+    flat, structure = jax.tree.flatten(checkpoints_.split_leaves(runner)["agent"])
     target = checkpoints_.as_data_shapes(flat, [device] * len(flat))
     try:
         with ocp.StandardCheckpointer() as reader:
@@ -198,11 +208,12 @@ def _read_agents(folder: Path, epoch: int, shapes: PyTree, num_members: int) -> 
     except Exception as error:  # whatever a damaged file makes its reader say
         reason = checkpoints_.first_line(error)
         raise StorageError(f"checkpoint {epoch} of {folder} cannot be read: {reason}") from error
-    agents = jax.tree.unflatten(structure, checkpoints_.from_data(read, flat))
-    named = checkpoints_.name_leaves(acting(agents, None, None))["agent"]
+    both = jax.tree.unflatten(structure, checkpoints_.from_data(read, flat))
+    agents, found = both if known else (both, {})
+    named = checkpoints_.name_leaves(acting(agents, None, None, found))["agent"]
     if checkpoints_.digest_members(named, num_members) != digests:
         raise StorageError(f"checkpoint {epoch} of {folder} is damaged: its agents are not those saved")
-    return seeds_.first(agents, num_members)
+    return seeds_.first((agents, found), num_members)
 
 
 def _environments(
@@ -212,7 +223,10 @@ def _environments(
     made = []
     for point in experiment.points:
         own = sweeps.apply(point, experiment.config, experiment.settings, experiment.environment_options)[2]
-        given = parse_options(options) if name is not None else parse_options(own) | parse_options(options)
+        given = parse_options(own)
+        if name is not None:  # another's knobs are its own, but a policy needs the wrappers that it learnt in
+            given, _ = separate(given)
+        given |= parse_options(options)
         num_envs = experiment.loop(point).settings.num_envs
         made.append(environments.make(name or experiment.environment, num_envs=num_envs, **given))
     return made

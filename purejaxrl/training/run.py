@@ -504,6 +504,6 @@ def replay(
     rows = seeds_.padding(len(record.seeds), made.members.key.shape[0])  # as the members are
     record = pools.Record(record.seeds[rows], record.actions[:, rows])
     number = len(rows) if made.seeds == "map" else made.mesh.size
-    environment = made.loop.environment
+    environment = environments.unwrapped(made.loop.environment)
     assert isinstance(environment, host.HostEnvironment)
     return host.replay(environment, runners, record, number, report)

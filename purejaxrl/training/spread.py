@@ -15,7 +15,7 @@ from typing import Any
 import jax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from purejaxrl.environments import VectorEnvironment, resumable
+from purejaxrl.environments import VectorEnvironment, of_environments, resumable
 from purejaxrl.memory import Memory
 from purejaxrl.types import InvalidInput, PyTree
 
@@ -52,8 +52,11 @@ def of_runners(runners: PyTree, memory: Memory[Any], mesh: Mesh) -> PyTree:
     axes = {"environment_state": 1, "observation": 1, "carry": 1, "memory": 1 + memory.environment_axis}
 
     def place(name: str) -> PyTree:
-        where = sharding(mesh, axes.get(name))
-        return jax.tree.map(lambda _: where, getattr(runners, name))
+        where, whole = sharding(mesh, axes.get(name)), sharding(mesh, None)
+        tree = getattr(runners, name)
+        if name == "environment_state":  # running statistics are of all environments
+            return jax.tree.map(lambda _, own: where if own else whole, tree, of_environments(tree))
+        return jax.tree.map(lambda _: where, tree)
 
     return dataclasses.replace(
         runners, **{field.name: place(field.name) for field in dataclasses.fields(runners)}
