@@ -22,6 +22,7 @@ def make_optimiser(
     learning_rate: Array | float,
     epsilon: Array | float = 1e-8,
     decay: Array | float = 0.95,
+    momentum: Array | float = 0.0,
 ) -> optax.GradientTransformation:
     """An optimiser by name; its numbers may be traced, so that a sweep may vmap over them.
 
@@ -32,6 +33,7 @@ def make_optimiser(
         learning_rate: the step size.
         epsilon: what is added to the root of the mean of squares; ``sgd`` has none.
         decay: of RMSProp's running means.
+        momentum: of RMSProp's steps, as PyTorch has it.
 
     Raises:
         InvalidInput: there is none of that name.
@@ -42,7 +44,9 @@ def make_optimiser(
         return optax.radam(learning_rate, eps=epsilon)  # type: ignore[arg-type]
     if name in ("rmsprop", "centred_rmsprop"):
         centred = name == "centred_rmsprop"
-        return optax.rmsprop(learning_rate, decay, epsilon, eps_in_sqrt=False, centered=centred)  # type: ignore[arg-type]
+        return optax.rmsprop(  # type: ignore[arg-type]
+            learning_rate, decay, epsilon, eps_in_sqrt=False, centered=centred, momentum=momentum
+        )
     if name == "sgd":
         return optax.sgd(learning_rate)
     raise InvalidInput(f"optimiser must be one of {', '.join(get_args(OptimiserName))}, not {name!r}")

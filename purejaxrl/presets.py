@@ -154,6 +154,7 @@ def dqn_minatar(space: gymnasium.Space[Any]) -> Preset:
             optimiser="centred_rmsprop",
             optimiser_epsilon=0.01,
             optimiser_decay=0.95,
+            optimiser_momentum=0.95,
             torso="small_cnn",
             batch_size=32,
             buffer_capacity=100_000,

@@ -19,7 +19,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from purejaxrl.networks import LECUN, MLP, ZEROS, Initialiser, OneHot, as_float, dense
+from purejaxrl.networks import (
+    LECUN,
+    MLP,
+    ZEROS,
+    Initialiser,
+    Normalisation,
+    OneHot,
+    as_float,
+    dense,
+    normalise,
+)
 from purejaxrl.types import Array, InvalidInput, PyTree
 
 Architecture = Literal["shared", "separate", "state_action"]
@@ -113,6 +123,7 @@ class QNetwork(nn.Module):
         dueling: whether a value and advantages are learnt in streams of their own and added, the
             advantages' mean over the ACTIONS taken off (Wang et al. 2016, eq. 9).
         stream_sizes: hidden layers, with ReLU, between the features and each head.
+        normalisation: of what those hidden layers give to their ReLU.
         noisy: the scale of the noise of the heads' layers; None for plain ones.
         embedding: cosines that a quantile's fraction is embedded in; None for a network without
             fractions. With it the network is given fractions τ ``[N]`` and gives ``[A, N]``
@@ -126,6 +137,7 @@ class QNetwork(nn.Module):
     atoms: int | None = None
     dueling: bool = False
     stream_sizes: tuple[int, ...] = ()
+    normalisation: Normalisation = "none"
     noisy: float | None = None
     embedding: int | None = None
     use_bias: bool = True
@@ -151,8 +163,8 @@ class QNetwork(nn.Module):
     def head(self, x: Array, name: str, rows: int, dropout_rate: Any) -> Array:
         """``[…, rows]``, or ``[…, rows, atoms]``, out of features ``[…, F]``."""
         for i, width in enumerate(self.stream_sizes):
-            x = nn.relu(dense(x, width, self.kernel_init, f"{name}_{i}", self.noisy))
-            x = drop(self, x, dropout_rate)
+            x = dense(x, width, self.kernel_init, f"{name}_{i}", self.noisy)
+            x = drop(self, nn.relu(normalise(self, x, self.normalisation)), dropout_rate)
         outputs = rows * (self.atoms or 1)
         x = dense(x, outputs, self.kernel_init, name, self.noisy, self.use_bias)
         return x if self.atoms is None else x.reshape(*x.shape[:-1], rows, self.atoms)

@@ -62,6 +62,8 @@ class Config:
     """What the optimiser adds to the root of the mean of squares."""
     optimiser_decay: float = 0.95
     """Decay of RMSProp's running means; the others ignore it."""
+    optimiser_momentum: float = 0.0
+    """Momentum of RMSProp's steps; the others ignore it."""
     priority_exponent: float = 0.6
     """α of prioritised replay: 0 samples uniformly, 1 in proportion to the error."""
     priority_offset: float = 1e-6
@@ -205,6 +207,7 @@ def check(config: Config) -> None:
     checks.finite(config, "temperature_start", "temperature_end", "munchausen_temperature", "noise_scale")
     checks.within(config, 0, 1, "discount", "epsilon_start", "epsilon_end", "tau", "munchausen_scale")
     checks.within(config, 0, 1, "importance_start", "importance_end", "priority_exponent", "optimiser_decay")
+    checks.within(config, 0, 1, "optimiser_momentum")
     checks.within(config, 0, 1 - 1e-6, "dropout_rate")
     checks.within(config, 1, jnp.inf, "target_period")
     checks.whole_leaf(config, "target_period", "updates")
@@ -248,6 +251,7 @@ def make_network(config: Config, observation_space: gymnasium.Space[Any], num_ac
         atoms=config.atoms if config.distribution in ("categorical", "quantile") else None,
         dueling=config.dueling,
         stream_sizes=config.stream_sizes,
+        normalisation=config.normalisation,
         noisy=noisy,
         embedding=config.embedding if config.distribution == "implicit" else None,
     )
@@ -551,5 +555,9 @@ def draw_for_update(state: State, size: int) -> Draw:
 def optimiser(config: Config) -> optax.GradientTransformation:
     """The optimiser that a Config names."""
     return make_optimiser(
-        config.optimiser, config.learning_rate, config.optimiser_epsilon, config.optimiser_decay
+        config.optimiser,
+        config.learning_rate,
+        config.optimiser_epsilon,
+        config.optimiser_decay,
+        config.optimiser_momentum,
     )
