@@ -42,8 +42,8 @@ def write(tree: Tree, parts: Sequence[tuple[Array | int, Array]]) -> Tree:
         # All writes to a level before it is read: one that came after might be made to a copy.
         for start, mass in parts:
             level = jax.lax.dynamic_update_slice(level, mass, (0, start))
-        levels.append(written(level))
-        parts = [parents(levels[-1], start, mass.shape[1]) for start, mass in parts]
+        levels.append(level)
+        parts = [parents(level, start, mass.shape[1]) for start, mass in parts]
     return tuple(levels)
 
 
@@ -68,23 +68,18 @@ def scatter(tree: Tree, env: Array, row: Array, mass: Array) -> Tree:
         return leaves.at[env, row].set(0.0).at[env, row].max(mass), None
 
     leaves, _ = jax.lax.scan(give, tree[0], (env, row, mass))
-    levels = [written(leaves)]
+    levels = [leaves]
     env, row = env.reshape(-1), row.reshape(-1)
     for level in tree[1:]:
         row = row // RADIX
         total = jnp.sum(children_of(levels[-1], env, row), axis=-1)
-        levels.append(written(level.at[env, row].set(total)))  # where rows share a node, the same sum
+        levels.append(level.at[env, row].set(total))  # where rows share a node, the same sum
     return tuple(levels)
 
 
 def children_of(level: Array, env: Array, node: Array) -> Array:
     """The children ``[…, RADIX]`` of nodes ``[…]`` of environments."""
     return level.reshape(-1, RADIX)[env * (level.shape[1] // RADIX) + node]
-
-
-def written(level: Array) -> Array:
-    """A level that has been written to, as one array: XLA would write to a copy for each of its uses."""
-    return jax.lax.optimization_barrier(level)
 
 
 def draw(tree: Tree, key: Key, number: int) -> tuple[Array, Array, Array, Array]:
