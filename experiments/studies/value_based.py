@@ -5,15 +5,13 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-import flax.linen as nn
-import jax.numpy as jnp
-
 from purejaxrl.agents import dqn
 from purejaxrl.training import Experiment, Settings
-from purejaxrl.types import Array
 from studies.base import Figure, Published, Study
 from studies.running import Measure, Trained
 
+SEEDS = 8
+"""The published figures are of one to three runs."""
 CLEANRL_SETTINGS = Settings(
     total_steps=500_000, num_envs=1, rollout_length=10, num_epochs=50, evaluation_episodes=10
 )
@@ -30,7 +28,7 @@ def cleanrl(task: str, name: str, config: Any, agent: Any, published: Published 
         name=f"{name}-cleanrl-{task.partition('-')[0].lower()}",
         what=f"{name.upper()}, {task}, 500k steps",
         run=Trained(
-            Experiment(agent, config, task, CLEANRL_SETTINGS, num_seeds=16),
+            Experiment(agent, config, task, CLEANRL_SETTINGS, num_seeds=SEEDS),
             {"training": Measure("episode_return", epochs), "greedy": Measure("evaluation_return")},
         ),
         figures={
@@ -68,7 +66,7 @@ def threshold(
         name=f"{name}-{task.partition('-')[0].lower()}",
         what=f"{what}, {task}, {round(settings.total_steps, -3) // 1000}k steps",
         run=Trained(
-            Experiment(dqn, config, task, settings, num_seeds=16),
+            Experiment(dqn, config, task, settings, num_seeds=SEEDS),
             {"greedy": Measure("evaluation_return"), "training": Measure("episode_return")},
         ),
         figures={
@@ -196,26 +194,7 @@ ZOO = (
 )
 
 
-class SeparateStreams(nn.Module):
-    """Value and advantages of an observation, each from 64 normalised units of its own."""
-
-    num_actions: int
-
-    @nn.compact
-    def __call__(self, observation: Array) -> Array:
-        """Action values ``[A]`` of one observation."""
-
-        def stream(outputs: int) -> Array:
-            hidden = nn.LayerNorm()(nn.Dense(64, kernel_init=nn.initializers.xavier_uniform())(observation))
-            return nn.Dense(outputs, kernel_init=nn.initializers.xavier_uniform())(nn.relu(hidden))
-
-        advantage, value = stream(self.num_actions), stream(1)
-        return value + advantage - jnp.mean(advantage)
-
-
-def stable_baselines(
-    task: str, num_actions: int, epsilon_end: float, prioritised: bool, value: float, spread: float
-) -> Study:
+def stable_baselines(task: str, epsilon_end: float, prioritised: bool, value: float, spread: float) -> Study:
     """Double, dueling and, but for MountainCar, prioritised DQN, as Stable-Baselines 2's zoo had it."""
     config = dqn.Config(
         learning_rate=1e-3,
@@ -225,7 +204,11 @@ def stable_baselines(
         max_gradient_norm=10.0,
         loss="huber",
         double=True,
-        network=SeparateStreams(num_actions),
+        dueling=True,
+        hidden_sizes=(),
+        stream_sizes=(64,),
+        normalisation="layer",
+        initialiser="xavier",
         prioritised=prioritised,
         importance_steps=100_000,
         batch_size=32,
@@ -261,7 +244,9 @@ C51_CONFIG = dqn.Config(
 
 STUDIES: tuple[Study, ...] = (
     *(
-        cleanrl(task, "dqn", dqn.Config(), dqn, Published(value, spread, runs=3), DQN_CLEANRL)
+        cleanrl(
+            task, "dqn", dqn.Config(initialiser="lecun"), dqn, Published(value, spread, runs=3), DQN_CLEANRL
+        )
         for task, value, spread in (
             ("CartPole-v1", 498.38, 2.29),
             ("Acrobot-v1", -88.89, 1.56),
@@ -277,7 +262,7 @@ STUDIES: tuple[Study, ...] = (
         )
     ),
     *(study for zoo in ZOO for study in (zoo.dqn(), zoo.qr_dqn())),
-    stable_baselines("CartPole-v1", 2, 0.02, True, 500.0, 0.0),
-    stable_baselines("Acrobot-v1", 3, 0.02, True, -88.103, 33.0),
-    stable_baselines("MountainCar-v0", 3, 0.1, False, -134.507, 24.7),
+    stable_baselines("CartPole-v1", 0.02, True, 500.0, 0.0),
+    stable_baselines("Acrobot-v1", 0.02, True, -88.103, 33.0),
+    stable_baselines("MountainCar-v0", 0.1, False, -134.507, 24.7),
 )
