@@ -278,13 +278,15 @@ def scale(x: Array) -> Array:
 
     Source: Pohlen et al. (2018), "Observe and look further", proposition A.2.
     """
-    return jnp.sign(x) * (jnp.sqrt(jnp.abs(x) + 1) - 1) + 1e-3 * x
+    # sign(x) (√(|x| + 1) − 1) is x / (√(|x| + 1) + 1), which loses no digits.
+    return x / (jnp.sqrt(jnp.abs(x) + 1) + 1) + 1e-3 * x
 
 
 def unscale(x: Array) -> Array:
     """The inverse of :func:`scale`."""
-    root = jnp.sqrt(1 + 4e-3 * (jnp.abs(x) + 1 + 1e-3))
-    return jnp.sign(x) * (jnp.square((root - 1) / 2e-3) - 1)
+    # (√(1 + 4ε s) − 1) / 2ε, with ε = 1/1000, is 2s / (√(1 + 4ε s) + 1), which loses no digits.
+    size = jnp.abs(x) + 1 + 1e-3
+    return jnp.sign(x) * (jnp.square(2 * size / (jnp.sqrt(1 + 4e-3 * size) + 1)) - 1)
 
 
 def optimiser(config: Config) -> optax.GradientTransformation:
