@@ -240,6 +240,7 @@ C51_CONFIG = dqn.Config(
     value_low=-100.0,
     value_high=100.0,
     optimiser_epsilon=0.01 / 128,
+    initialiser="lecun",
 )
 
 STUDIES: tuple[Study, ...] = (
