@@ -117,10 +117,10 @@ def init(
 
 def check(config: Config) -> None:
     """Raises InvalidInput where a hyperparameter is out of its range."""
+    checks.within(config, 0, jnp.inf, "learning_rate", "learning_rate_end", "epsilon_steps")
     checks.within(
-        config, 0, jnp.inf, "learning_rate", "learning_rate_end", "epsilon_steps", "optimiser_epsilon"
+        config, 0, jnp.inf, "learning_rate_steps", "optimiser_epsilon", "max_gradient_norm", exclusive=True
     )
-    checks.within(config, 0, jnp.inf, "learning_rate_steps", "max_gradient_norm", exclusive=True)
     checks.finite(config, "learning_rate", "learning_rate_end")
     checks.within(config, 0, 1, "discount", "trace_decay", "epsilon_start", "epsilon_end")
     checks.one_of(config, "normalisation", ("layer", "none"))

@@ -157,7 +157,7 @@ def check(config: Config) -> None:
     """Raises InvalidInput where a hyperparameter is out of its range."""
     checks.within(config, 0, jnp.inf, "learning_rate", "epsilon_steps", "temperature_steps")
     checks.within(config, 0, 1, "discount", "epsilon_start", "epsilon_end", "trace_decay", "optimiser_decay")
-    checks.within(config, 0, jnp.inf, "optimiser_epsilon")
+    checks.within(config, 0, jnp.inf, "optimiser_epsilon", exclusive=True)
     checks.within(config, 0, jnp.inf, "temperature_start", "temperature_end", exclusive=True)
     if config.exploration == "boltzmann":
         checks.within(config, 0, jnp.inf, "target_exploration", exclusive=True)

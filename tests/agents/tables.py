@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from purejaxrl.agents import a2c, ddpg, dqn
+from purejaxrl.agents import a2c, ddpg, dqn, drqn, pqn, q_learning
 from purejaxrl.types import Array, Transition
 
 NUM_ROWS = 8  # observations 0 … 7
@@ -182,8 +182,65 @@ def ddpg_state(action_space: gymnasium.spaces.Box = PLUS_MINUS_TWO, **config: An
     )
 
 
+# --- Q-learning and PQN --------------------------------------------------------------------------
+
+
+def q_learning_state(**config: Any) -> q_learning.State:
+    """Values as those of DQN's, in a table."""
+    given: dict[str, Any] = {"discount": 0.5} | config
+    state = q_learning.init(jax.random.key(0), q_learning.Config(**given), OBSERVATIONS, TWO_ACTIONS)
+    return dataclasses.replace(state, params=tree(q=rows([2.0, 0.5], [6.0, 9.0])))
+
+
+def pqn_state(**config: Any) -> pqn.State:
+    """The same; a rollout is learnt twice, as a whole."""
+    given: dict[str, Any] = {"discount": 0.5, "passes": 2, "minibatches": 1, "network": ValueTable()}
+    state = pqn.init(jax.random.key(0), pqn.Config(**(given | config)), OBSERVATIONS, TWO_ACTIONS)
+    return dataclasses.replace(state, params=tree(q=rows([2.0, 0.5], [6.0, 9.0])))
+
+
+# --- DRQN --------------------------------------------------------------------------------------
+
+DRQN_BATCH = Transition(  # two sequences of the default length, 12, with ends of either kind
+    observation=jnp.arange(24).reshape(2, 12) % NUM_ROWS,
+    action=jnp.arange(24).reshape(2, 12) % 3 % 2,
+    reward=jnp.arange(24.0).reshape(2, 12) % 5,
+    terminated=jnp.zeros((2, 12), bool).at[0, 2].set(True).at[1, 8].set(True),
+    truncated=jnp.zeros((2, 12), bool).at[0, 9].set(True).at[1, 3].set(True),
+    next_observation=(jnp.arange(24).reshape(2, 12) + 1) % NUM_ROWS,
+)
+
+
+class Fading(nn.Module):
+    """Remembers a number, ``c ← k c + observation`` (of several the mean); action values are ``w c``."""
+
+    num_actions: int = 2
+
+    @nn.compact
+    def __call__(self, carry: Array, observation: Array) -> tuple[Array, Array]:
+        k = self.param("k", nn.initializers.constant(0.5), ())
+        w = self.param("w", nn.initializers.normal(), (self.num_actions,))
+        carry = k * carry + jnp.mean(observation)
+        return carry, w * carry
+
+    def initial_carry(self) -> Array:
+        return jnp.zeros(1)
+
+
+def drqn_state(**config: Any) -> drqn.State:
+    """A fading memory, and a target network with another."""
+    given: dict[str, Any] = {"discount": 0.5, "network": Fading()} | config
+    state = drqn.init(jax.random.key(0), drqn.Config(**given), OBSERVATIONS, TWO_ACTIONS)
+    target = tree(k=jnp.float32(0.25), w=jnp.array([-1.0, 0.5]))
+    return dataclasses.replace(state, target_params=target)
+
+
 CASES: dict[str, tuple[ModuleType, Any, Transition]] = {
     "dqn": (dqn, dqn_state, DQN_BATCH),
     "a2c": (a2c, a2c_state, ROLLOUT),
     "ddpg": (ddpg, ddpg_state, DDPG_BATCH),
+    "q_learning": (q_learning, q_learning_state, ROLLOUT),
+    "pqn": (pqn, pqn_state, ROLLOUT),
+    "drqn": (drqn, drqn_state, DRQN_BATCH),
 }
+ON_POLICY = ("a2c", "q_learning", "pqn")  # fed rollouts [T, B], the others batches [B]

@@ -13,9 +13,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tables import CASES, OBSERVATIONS, PLUS_MINUS_TWO, TWO_ACTIONS
+from tables import CASES, OBSERVATIONS, ON_POLICY, PLUS_MINUS_TWO, TWO_ACTIONS
 
-RATES = {"dqn": "learning_rate", "a2c": "learning_rate", "ddpg": "actor_learning_rate"}
+RATES = {name: "actor_learning_rate" if name == "ddpg" else "learning_rate" for name in CASES}
 
 
 @pytest.fixture(params=CASES)
@@ -23,9 +23,21 @@ def name(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
+def numbers(tree: Any) -> Any:
+    """A pytree with keys as the numbers in them."""
+    return jax.tree.map(
+        lambda leaf: jax.random.key_data(leaf) if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf,
+        tree,
+    )
+
+
+def assert_same(one: Any, other: Any) -> None:
+    chex.assert_trees_all_equal(numbers(one), numbers(other))
+
+
 def learnt(state: Any) -> list[Any]:
     """A state's leaves without its Config's."""
-    return jax.tree.leaves(dataclasses.replace(state, config=None))
+    return jax.tree.leaves(numbers(dataclasses.replace(state, config=None)))
 
 
 @contextlib.contextmanager
@@ -49,7 +61,9 @@ def test_networks_that_init_builds_compare_by_value(name: str) -> None:
     actions = PLUS_MINUS_TWO if name == "ddpg" else TWO_ACTIONS
     with compiled_at_most_once(agent):
         for seed in range(2):
-            state = agent.init(jax.random.key(seed), agent.Config(hidden_sizes=(3,)), OBSERVATIONS, actions)
+            parts = {"minibatches": 1} if name == "pqn" else {}
+            config = agent.Config(hidden_sizes=(3,), **parts)
+            state = agent.init(jax.random.key(seed), config, OBSERVATIONS, actions)
             agent.update(agent.update(state, batch), batch)
 
 
@@ -64,11 +78,11 @@ def test_nothing_is_changed_in_place(name: str) -> None:
     agent, make, batch = CASES[name]
     state = make()
     leaves = jax.tree.leaves((state, batch))
-    before = [np.array(leaf) for leaf in leaves]
+    before = [np.array(leaf) for leaf in jax.tree.leaves(numbers((state, batch)))]
     again = agent.update(state, batch)
-    chex.assert_trees_all_equal(again, agent.update(state, batch))  # nor remembered anywhere
+    assert_same(again, agent.update(state, batch))  # nor remembered anywhere
     assert not any(leaf.is_deleted() for leaf in leaves)
-    for leaf, copy in zip(leaves, before, strict=True):
+    for leaf, copy in zip(jax.tree.leaves(numbers((state, batch))), before, strict=True):
         np.testing.assert_array_equal(leaf, copy)
     assert again is not state
     with pytest.raises(dataclasses.FrozenInstanceError):
@@ -82,8 +96,8 @@ def test_an_update_keeps_every_type(name: str) -> None:
     state = make()
     after = agent.update(state, batch)
     chex.assert_trees_all_equal_structs(state, after)
-    chex.assert_trees_all_equal_shapes_and_dtypes(state, after)
-    for leaf in jax.tree.leaves(state):
+    chex.assert_trees_all_equal_shapes_and_dtypes(numbers(state), numbers(after))
+    for leaf in jax.tree.leaves(numbers(state)):
         assert isinstance(leaf, jax.Array)
         assert not leaf.weak_type
     for leaf in jax.tree.leaves(state.config):
@@ -124,18 +138,18 @@ def test_batches_may_be_numpy_s(name: str) -> None:
 
     by_hand = jax.tree.map(plain, batch)
     assert {leaf.dtype.name for leaf in jax.tree.leaves(by_hand)} == {"float64", "int64", "bool"}
-    chex.assert_trees_all_equal(agent.update(make(), by_hand), agent.update(make(), batch))
+    assert_same(agent.update(make(), by_hand), agent.update(make(), batch))
 
 
 def test_flags_may_be_numbers(name: str) -> None:
     """1.0 and 0.0 for terminated and truncated, as many datasets have them."""
     agent, make, batch = CASES[name]
-    numbers = dataclasses.replace(
+    flags = dataclasses.replace(
         batch,
         terminated=np.asarray(batch.terminated, np.float64),
         truncated=np.asarray(batch.truncated, np.float64),
     )
-    chex.assert_trees_all_equal(agent.update(make(), numbers), agent.update(make(), batch))
+    assert_same(agent.update(make(), flags), agent.update(make(), batch))
 
 
 def test_vmap_over_learning_rates_is_as_many_updates(name: str) -> None:
@@ -153,6 +167,6 @@ def test_vmap_over_learning_rates_is_as_many_updates(name: str) -> None:
 def test_the_size_of_a_batch_is_the_caller_s(name: str) -> None:
     """Losses are means over a batch: every transition twice changes nothing."""
     agent, make, batch = CASES[name]
-    twice = jax.tree.map(lambda leaf: jnp.concatenate([leaf, leaf], axis=1 if name == "a2c" else 0), batch)
+    twice = jax.tree.map(lambda leaf: jnp.concatenate([leaf, leaf], axis=int(name in ON_POLICY)), batch)
     after, same = agent.update(make(), twice), agent.update(make(), batch)
     chex.assert_trees_all_close(learnt(after), learnt(same), rtol=1e-5, atol=1e-6)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-import flax.linen as nn
 import gymnasium
 import jax
 import jax.numpy as jnp
@@ -18,6 +17,7 @@ import pytest
 import rlax
 from flax import struct
 from probes import Probe
+from tables import Fading
 
 from purejaxrl.agents import dqn, drqn
 from purejaxrl.agents.drqn import Config
@@ -32,20 +32,6 @@ THREE_ACTIONS = gymnasium.spaces.Discrete(3)
 GAMMA, RATE = 0.9, 0.01
 
 
-class Fading(nn.Module):
-    """Remembers ``c ← k c + observation``, a number; action values are ``w c``."""
-
-    @nn.compact
-    def __call__(self, carry: Array, observation: Array) -> tuple[Array, Array]:
-        k = self.param("k", nn.initializers.constant(0.5), ())
-        w = self.param("w", nn.initializers.normal(), (3,))
-        carry = k * carry + observation
-        return carry, w * carry[0]
-
-    def initial_carry(self) -> Array:
-        return jnp.zeros(1)
-
-
 def learner(seed: int = 0, **config: Any) -> drqn.State:
     """Fading memories, of the online and the target network, that differ."""
     given: dict[str, Any] = {
@@ -54,7 +40,7 @@ def learner(seed: int = 0, **config: Any) -> drqn.State:
         "max_gradient_norm": None,
         "burn_in": 2,
         "length": 3,
-        "network": Fading(),
+        "network": Fading(3),
     }
     state = drqn.init(jax.random.key(seed), Config(**(given | config)), LINE, THREE_ACTIONS)
     rng = np.random.default_rng(seed)
@@ -370,7 +356,7 @@ def test_what_is_recorded_follows_the_episodes() -> None:
     """Zeros after an end of either kind, and elsewhere what the network made of the step before."""
     config = Config(
         learning_rate=0.0,
-        network=Fading(),  # type: ignore[arg-type]
+        network=Fading(2),  # type: ignore[arg-type]
         burn_in=0,
         length=1,
         batch_size=2,
