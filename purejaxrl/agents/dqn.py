@@ -404,16 +404,17 @@ def update(state: State, batch: Transition | Sample) -> State:
             config.munchausen_temperature,
             config.munchausen_floor,
         )
-    after, _ = forward(
-        state, state.target_params, transition.next_observation, draw.noise(1), tau=draw.target_tau
-    )
+    fractions = draw.target_tau
+    if fractions is not None and not config.double:
+        middle = jnp.tile(distributions.midpoints(config.atoms), (len(fractions), 1))
+        fractions = jnp.concatenate([fractions, middle], axis=1)
+    after, _ = forward(state, state.target_params, transition.next_observation, draw.noise(1), tau=fractions)
+    chooser = after
     if config.double:
         chooser, _ = forward(state, state.params, transition.next_observation, draw.noise(2))
-    elif config.distribution == "implicit":
+    elif fractions is not None:
         # By other fractions than those that are valued: the same would choose what they overestimate.
-        chooser, _ = forward(state, state.target_params, transition.next_observation, draw.noise(1))
-    else:
-        chooser = after
+        after, chooser = jnp.split(after, [config.target_samples], axis=-1)
     selector = means(state, chooser)
     values, weights = jax.vmap(successor, in_axes=(None, 0, 0))(config, after, selector)
     values = jax.lax.stop_gradient(reward[:, None] + discount[:, None] * values)  # [B, M]

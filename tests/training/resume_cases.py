@@ -45,6 +45,8 @@ CARTPOLE = {"environment": "envpool:CartPole-v1", "environment_options": ("num_t
 PONG = {**CARTPOLE, "environment": "envpool:Pong-v5"}
 EXPERIMENTS: dict[str, Experiment[Any]] = {
     "dqn": quick("dqn", num_seeds=3, devices=2),  # a row of padding
+    "rainbow": quick("rainbow", **TWO),
+    "rainbow, vmap": quick("rainbow", seeds="vmap", **TWO),
     "a2c": quick("a2c", 1, num_seeds=3, devices=1),
     "ddpg": quick("ddpg", **TWO),
     "dqn, vmap": quick("dqn", seeds="vmap", **TWO),

@@ -49,6 +49,7 @@ def experiment(name: str, **changes: Any) -> Experiment[Any]:
     [
         ("a2c", "vmap"),
         ("dqn", "vmap"),
+        pytest.param("rainbow", "vmap", marks=pytest.mark.slow),
         pytest.param("ddpg", "vmap", marks=pytest.mark.slow),
         pytest.param("dqn", "map", marks=pytest.mark.slow),
     ],

@@ -29,6 +29,25 @@ DQN = Experiment(
     Settings(total_steps=1000, num_envs=2, rollout_length=4, num_epochs=4, evaluation_episodes=2),
     seeds="map",
 )
+RAINBOW = Experiment(  # and all else that an update may draw or remember
+    dqn,
+    dataclasses.replace(
+        DQN.config,
+        double=True,
+        dueling=True,
+        n_step=3,
+        prioritised=True,
+        noisy=True,
+        distribution="categorical",
+        atoms=11,
+        munchausen=True,
+        dropout="both",
+        normalisation="layer",  # a bias before a batch's has no gradient but rounding, which Adam scales up
+    ),
+    "CartPole-v1",
+    DQN.settings,
+    seeds="map",
+)
 A2C = Experiment(
     a2c,
     a2c.Config(hidden_sizes=(16,)),
@@ -45,6 +64,7 @@ DDPG = Experiment(
 )
 EXPERIMENTS: dict[str, Experiment[Any]] = {
     "dqn": DQN,  # 100 updates
+    "rainbow": RAINBOW,  # 100 updates
     "a2c": A2C,  # 100 updates
     "ddpg": DDPG,  # 40 updates
     "a2c, EnvPool": dataclasses.replace(  # 50 updates
