@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from purejaxrl.agents import a2c, ddpg, dqn, drqn, pqn, q_learning
-from purejaxrl.types import Array, Transition
+from purejaxrl.types import Array, Sample, Transition
 
 NUM_ROWS = 8  # observations 0 … 7
 OBSERVATIONS = gymnasium.spaces.Discrete(NUM_ROWS)
@@ -118,6 +118,42 @@ def dqn_state(**config: Any) -> dqn.State:
         params=tree(q=rows([2.0, 0.5], [6.0, 9.0], [-50.0, -70.0])),
         target_params=tree(q=rows([-9.0, -9.0], [2.0, 6.0], [100.0, 300.0])),
     )
+
+
+# Three steps each, that go on, end, are cut off and both; what comes after an end is another episode's.
+WINDOWS = Transition(
+    observation=jnp.array([0, 0, 1, 1, 0, 1]),
+    action=jnp.array([0, 1, 0, 1, 0, 1]),
+    reward=jnp.array([[1.0, 2, 4], [1, 2, 99], [1, 2, 99], [8, 99, 99], [0, 0, 4], [0, 0, 4]]),
+    terminated=jnp.array([[0, 0, 0], [0, 1, 0], [0, 0, 1], [0, 0, 0], [0, 0, 1], [0, 0, 0]], bool),
+    truncated=jnp.array([[0, 0, 0], [0, 0, 0], [0, 1, 0], [1, 0, 0], [0, 0, 1], [0, 0, 1]], bool),
+    next_observation=jnp.array([1, 2, 1, 1, 2, 1]),
+)
+CHANCES = jnp.array([1.0, 3.0, 0.2, 1.5, 1.0, 0.7])
+
+
+def sample(transition: Transition, chances: Any) -> Sample:
+    """Transitions that were drawn with chances."""
+    chances = jnp.asarray(chances, jnp.float32)
+    return Sample(transition, index=jnp.arange(len(chances)), probability=chances)
+
+
+def rainbow_state(**config: Any) -> dqn.State:
+    """All that goes together in an update, and draws nothing for each transition of its own."""
+    given: dict[str, Any] = {
+        "double": True,
+        "dueling": True,
+        "n_step": 3,
+        "prioritised": True,
+        "noisy": True,
+        "distribution": "categorical",
+        "atoms": 5,
+        "munchausen": True,
+        "normalisation": "layer",
+        "hidden_sizes": (4,),
+        "batch_size": 6,
+    }
+    return dqn.init(jax.random.key(0), dqn.Config(**(given | config)), OBSERVATIONS, TWO_ACTIONS)
 
 
 # --- A2C ---------------------------------------------------------------------------------------
@@ -235,8 +271,9 @@ def drqn_state(**config: Any) -> drqn.State:
     return dataclasses.replace(state, target_params=target)
 
 
-CASES: dict[str, tuple[ModuleType, Any, Transition]] = {
+CASES: dict[str, tuple[ModuleType, Any, Any]] = {
     "dqn": (dqn, dqn_state, DQN_BATCH),
+    "rainbow": (dqn, rainbow_state, sample(WINDOWS, CHANCES)),
     "a2c": (a2c, a2c_state, ROLLOUT),
     "ddpg": (ddpg, ddpg_state, DDPG_BATCH),
     "q_learning": (q_learning, q_learning_state, ROLLOUT),

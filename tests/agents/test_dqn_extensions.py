@@ -15,19 +15,22 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from tables import (
+    CHANCES,
     DQN_BATCH,
     OBSERVATIONS,
     TWO_ACTIONS,
+    WINDOWS,
     DistributionTable,
     QuantileTable,
     ValueTable,
     dqn_state,
     rows,
+    sample,
     tree,
 )
 
 from purejaxrl.agents import dqn
-from purejaxrl.types import InvalidInput, Sample, Transition
+from purejaxrl.types import InvalidInput, Transition
 
 STEEPEST: dict[str, Any] = {"optimiser": "sgd", "learning_rate": 1.0}
 NUM_ATOMS, LOW, HIGH = 4, -3.0, 6.0  # atoms −3, 0, 3, 6
@@ -40,11 +43,6 @@ def close(actual: Any, expected: Any, rtol: float = 1e-5, atol: float = 1e-5) ->
 def descent(before: dqn.State, after: dqn.State, name: str = "q") -> np.ndarray:
     """The gradient of a step of 1."""
     return np.asarray(before.params["params"][name] - after.params["params"][name])
-
-
-def sample(transition: Transition, probability: Any) -> Sample:
-    probability = jnp.asarray(probability, jnp.float32)
-    return Sample(transition, index=jnp.arange(len(probability)), probability=probability)
 
 
 # --- on paper ----------------------------------------------------------------------------------
@@ -61,18 +59,6 @@ def test_double_values_the_online_network_s_choice() -> None:
     # The choice is made where the successor is: row 1's own, not row 0's, in which action 0 is best, too.
     other = dataclasses.replace(before, params=tree(q=rows([2.0, 0.5], [6.0, 9.0])))
     close(dqn.update(other, DQN_BATCH).info["loss"], 0.5 * (4 + 0.25 + 9 + 0) / 4)
-
-
-WINDOWS = Transition(
-    observation=jnp.array([0, 0, 1, 1, 0, 1]),
-    action=jnp.array([0, 1, 0, 1, 0, 1]),
-    reward=jnp.array(
-        [[1.0, 2, 4], [1, 2, 99], [1, 2, 99], [8, 99, 99], [0, 0, 4], [0, 0, 4]]
-    ),  # 99 belongs to the next episode
-    terminated=jnp.array([[0, 0, 0], [0, 1, 0], [0, 0, 1], [0, 0, 0], [0, 0, 1], [0, 0, 0]], bool),
-    truncated=jnp.array([[0, 0, 0], [0, 0, 0], [0, 1, 0], [1, 0, 0], [0, 0, 1], [0, 0, 1]], bool),
-    next_observation=jnp.array([1, 2, 1, 1, 2, 1]),
-)
 
 
 def test_n_steps_stop_at_an_end_and_bootstrap_where_it_was_cut_off() -> None:
@@ -348,7 +334,6 @@ def expected(
 
 
 MUNCHAUSEN = {"munchausen": True, "munchausen_temperature": 2.0}
-CHANCES = [1.0, 3.0, 0.2, 1.5, 1.0, 0.7]
 TOGETHER: list[dict[str, Any]] = [
     {"distribution": "none", "double": True, "prioritised": True} | MUNCHAUSEN,
     {"distribution": "categorical"},
