@@ -12,13 +12,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from tables import ON_POLICY, Fading
 
 from purejaxrl import networks, value_networks
-from purejaxrl.agents import a2c, ddpg, dqn
+from purejaxrl.agents import a2c, ddpg, dqn, drqn, pqn, q_learning
 from purejaxrl.types import InvalidInput, Sample, Transition
 
-AGENTS: dict[str, Any] = {"dqn": dqn, "a2c": a2c, "ddpg": ddpg}
+AGENTS: dict[str, Any] = {
+    "dqn": dqn,
+    "a2c": a2c,
+    "ddpg": ddpg,
+    "q_learning": q_learning,
+    "pqn": pqn,
+    "drqn": drqn,
+}
 BOARD = gymnasium.spaces.Box(-1.0, 1.0, (3, 3), np.float32)  # read by an MLP, or by a small CNN
+NUMBERED = gymnasium.spaces.Discrete(4)  # read by a table
 THREE_ACTIONS = gymnasium.spaces.Discrete(3)
 BOX = gymnasium.spaces.Box(-2.0, 2.0, (1,), np.float32)
 SMALL = networks.MLP((3,))
@@ -49,6 +58,38 @@ BASE: dict[str, Any] = {
         buffer_capacity=8,
         warmup_steps=2,
     ),
+    "q_learning": q_learning.Config(
+        learning_rate=0.01,
+        discount=0.9,
+        epsilon_start=0.9,
+        epsilon_steps=10,
+        approximator="network",
+        hidden_sizes=(4,),
+        order=1,
+    ),
+    "pqn": pqn.Config(
+        learning_rate=0.01,
+        learning_rate_steps=4,
+        epsilon_steps=10,
+        passes=2,
+        minibatches=2,
+        optimiser="adam",
+        hidden_sizes=(4,),
+    ),
+    "drqn": drqn.Config(
+        learning_rate=0.01,
+        epsilon_end=0.1,
+        epsilon_steps=10,
+        tau=0.5,
+        target_period=1,
+        burn_in=1,
+        length=2,
+        cell_size=3,
+        hidden_sizes=(4,),
+        batch_size=4,
+        buffer_capacity=8,
+        warmup_steps=5,
+    ),
 }
 # Choices that go with each other, so that the fields of all of them are looked at in one program.
 EXTENDED = BASE["dqn"].replace(
@@ -69,6 +110,15 @@ QUANTILE = BASE["dqn"].replace(distribution="quantile", atoms=7)
 IMPLICIT = BASE["dqn"].replace(distribution="implicit", atoms=3, samples=3, target_samples=3, embedding=4)
 NOISY = BASE["dqn"].replace(noisy=True)
 APART = BASE["dqn"].replace(learning_rate=1.0, tau=0.0)  # what two networks like best differs at once
+EXPECTED = BASE["q_learning"].replace(target="expected_sarsa", optimiser="rmsprop", returns="lambda")
+BOLTZMANN = BASE["q_learning"].replace(
+    exploration="boltzmann", temperature_start=0.1, temperature_end=0.5, temperature_steps=10
+)
+TILES = BASE["q_learning"].replace(approximator="tile_coding", tilings=2, tiles=1)
+POLYNOMIAL = BASE["q_learning"].replace(approximator="polynomial")
+TABLE = BASE["q_learning"].replace(approximator="table")
+FADING = BASE["drqn"].replace(network=Fading(3))
+APART_DRQN = FADING.replace(learning_rate=1.0, tau=0.0, loss="squared", burn_in=0, length=3)
 OTHER: dict[str, dict[str, tuple[Any, ...]]] = {
     "dqn": {
         "learning_rate": (0.02, {"update"}),
@@ -164,6 +214,85 @@ OTHER: dict[str, dict[str, tuple[Any, ...]]] = {
         "actor": (networks.DeterministicActor(SMALL, 1), {"init"}),
         "critic": (networks.Critic(SMALL), {"init"}),
     },
+    "q_learning": {
+        "learning_rate": (0.02, {"update"}),
+        "discount": (0.5, {"update"}),
+        "epsilon_start": (0.2, {"act"}),
+        "epsilon_end": (0.9, {"act"}),
+        "epsilon_steps": (100, {"act"}),
+        "temperature_start": (0.3, {"act"}, BOLTZMANN),
+        "temperature_end": (0.2, {"act"}, BOLTZMANN),
+        "temperature_steps": (100, {"act"}, BOLTZMANN),
+        "target_exploration": (0.5, {"update"}, EXPECTED),
+        "trace_decay": (0.5, {"update"}, EXPECTED),
+        "max_gradient_norm": (1e-3, {"update"}),
+        "optimiser_epsilon": (1e-2, {"update"}, EXPECTED),
+        "optimiser_decay": (0.5, {"update"}, EXPECTED),
+        "target": ("sarsa", {"update", "memory"}),
+        "returns": ("lambda", {"update"}),
+        "n_step": (2, {"update", "memory"}),
+        "exploration": ("boltzmann", {"act"}),
+        "loss": ("huber", {"update"}),
+        "approximator": ("polynomial", {"init"}),
+        "initial_value": (1.5, {"init"}, TABLE),
+        "tilings": (3, {"init"}, TILES),
+        "tiles": (2, {"init"}, TILES),
+        "order": (0, {"init"}, POLYNOMIAL),
+        "architecture": ("separate", {"init"}),
+        "hidden_sizes": ((5,), {"init"}),
+        "activation": ("tanh", {"update"}),
+        "torso": ("small_cnn", {"init"}),
+        "initialiser": ("xavier", {"init"}),
+        "optimiser": ("adam", {"update"}),
+        "network": (value_networks.QNetwork(SMALL, 3), {"init"}),
+    },
+    "pqn": {
+        "learning_rate": (0.02, {"update"}),
+        "learning_rate_end": (0.005, {"update"}),
+        "learning_rate_steps": (8, {"update"}),
+        "discount": (0.5, {"update"}),
+        "trace_decay": (0.5, {"update"}),
+        "epsilon_start": (0.2, {"act"}),
+        "epsilon_end": (0.9, {"act"}),
+        "epsilon_steps": (100, {"act"}),
+        "max_gradient_norm": (1e-3, {"update"}),
+        "optimiser_epsilon": (1e-2, {"update"}),
+        "passes": (3, {"update"}),
+        "minibatches": (4, {"update"}),
+        "normalisation": ("none", {"init"}),
+        "optimiser": ("sgd", {"update"}),
+        "hidden_sizes": ((5,), {"init"}),
+        "torso": ("small_cnn", {"init"}),
+        "initialiser": ("xavier", {"init"}),
+        "network": (value_networks.QNetwork(SMALL, 3), {"init"}),
+    },
+    "drqn": {
+        "learning_rate": (0.02, {"update"}),
+        "discount": (0.5, {"update"}),
+        "epsilon_start": (0.2, {"act"}),
+        "epsilon_end": (0.9, {"act"}),
+        "epsilon_steps": (100, {"act"}),
+        "tau": (0.25, {"update"}),
+        "target_period": (2, {"update"}),
+        "max_gradient_norm": (1e-3, {"update"}),
+        "loss": ("squared", {"update"}, FADING),
+        "double": (False, {"update"}, APART_DRQN),
+        "dueling": (True, {"init"}),
+        "n_step": (2, {"update", "memory"}, FADING),
+        "burn_in": (2, {"update", "memory"}, FADING),
+        "length": (3, {"update", "memory"}, FADING),
+        "stored_state": (False, {"update"}, FADING),
+        "rescale": (True, {"update"}, FADING),
+        "cell": ("gru", {"init"}),
+        "cell_size": (4, {"init"}),
+        "hidden_sizes": ((5,), {"init"}),
+        "torso": ("small_cnn", {"init"}),
+        "initialiser": ("xavier", {"init"}),
+        "batch_size": (5, {"memory"}),
+        "buffer_capacity": (16, {"memory"}),
+        "warmup_steps": (9, {"memory"}),
+        "network": (Fading(3), {"init"}),
+    },
 }
 
 
@@ -182,7 +311,8 @@ def rollout(name: str, seed: int) -> Transition:
 
 
 def make(name: str, config: Any) -> Any:
-    return AGENTS[name].init(jax.random.key(0), config, BOARD, BOX if name == "ddpg" else THREE_ACTIONS)
+    space = NUMBERED if getattr(config, "approximator", None) == "table" else BOARD
+    return AGENTS[name].init(jax.random.key(0), config, space, BOX if name == "ddpg" else THREE_ACTIONS)
 
 
 def params(state: Any) -> dict[str, Any]:
@@ -195,11 +325,23 @@ def first_params(name: str, config: Any) -> Any:
     return params(make(name, config))
 
 
+def first_steps(length: int, leaf: Any) -> Any:
+    return leaf[:, :length]
+
+
 def updated_params(name: str, config: Any) -> Any:
     state = make(name, config)
     for seed in range(2):
         batch = rollout(name, seed)
-        if name != "a2c":
+        if name == "q_learning":
+            told = q_learning.Acted(jnp.full((4, 1), 0.2), jnp.full((4, 1), 0.5))
+            batch = dataclasses.replace(batch, extras=told)
+        elif name == "drqn":
+            carry = jax.tree.map(lambda leaf: leaf[:, None] + 0.3, drqn.initial_carry(state, 1))
+            batch = jax.tree.map(lambda leaf: leaf.swapaxes(0, 1), batch)
+            batch = jax.tree.map(functools.partial(first_steps, drqn.sequence_length(config)), batch)
+            batch = dataclasses.replace(batch, extras=carry)
+        elif name not in ON_POLICY:
             batch = jax.tree.map(lambda leaf: leaf[:, 0], batch)
         if getattr(config, "prioritised", False):
             batch = Sample(batch, index=jnp.arange(4), probability=jnp.array([0.1, 1.0, 2.0, 0.5]))
@@ -210,7 +352,8 @@ def updated_params(name: str, config: Any) -> Any:
 def actions(name: str, config: Any) -> Any:
     act, state = jax.jit(AGENTS[name].act), make(name, config)
     observation = jax.random.uniform(jax.random.key(1), (64, 3, 3), minval=-1.0)
-    return [act(state, observation, jax.random.key(2), step)[0] for step in (0, 3, 7, 50)]
+    carry = drqn.initial_carry(state, 64) if name == "drqn" else ()
+    return [act(state, observation, jax.random.key(2), step, carry)[0] for step in (0, 3, 7, 50)]
 
 
 def remembered(name: str, config: Any) -> Any:
@@ -284,6 +427,8 @@ SIZES = {
     "buffer_capacity": [0, 10.0],
     "warmup_steps": [-1, 0.5],
 }
+EPSILONS = {"epsilon_start": [-0.1, 1.5, NAN], "epsilon_end": [-0.1, 1.5, NAN], "epsilon_steps": [-1, NAN]}
+NETWORKS = {"torso": ["resnet", "nature_cnnn"], "initialiser": ["orthogonal"]}
 BAD: dict[str, dict[str, list[Any]]] = {
     "dqn": {
         "learning_rate": [-1e-3, NAN, np.float32(NAN), np.inf, "fast", True],
@@ -360,6 +505,66 @@ BAD: dict[str, dict[str, list[Any]]] = {
         **CLIPS,
         **SIZES,
     },
+    "q_learning": {
+        "learning_rate": [-1e-3, NAN, np.inf, "fast"],
+        "temperature_start": [0.0, -1.0, NAN, np.inf],
+        "temperature_end": [0.0, -1.0, NAN, np.inf],
+        "temperature_steps": [-1, NAN],
+        "target_exploration": [-0.1, 1.5, NAN],
+        "trace_decay": [-0.1, 1.1, NAN],
+        "optimiser_epsilon": [0.0, -1e-5, NAN],
+        "optimiser_decay": [-0.5, 1.5, NAN],
+        "target": ["watkins", None],
+        "returns": ["monte_carlo", "retrace"],
+        "n_step": [0, 1.5, True],
+        "exploration": ["thompson"],
+        "loss": ["absolute"],
+        "approximator": ["forest"],
+        "initial_value": [NAN, np.inf, "high"],
+        "tilings": [0, 2.5],
+        "tiles": [0, 2.5],
+        "order": [-1, 1.5],
+        "architecture": ["joint"],
+        "activation": ["gelu"],
+        "optimiser": ["lbfgs"],
+        "max_gradient_norm": CLIPS["max_gradient_norm"],
+        "hidden_sizes": SIZES["hidden_sizes"],
+        **EPSILONS,
+        **RATES_ETC,
+        **NETWORKS,
+    },
+    "pqn": {
+        "learning_rate": [-1e-3, NAN, np.inf, "fast"],
+        "learning_rate_end": [-1e-3, NAN, np.inf],
+        "learning_rate_steps": [0, -1, NAN],
+        "trace_decay": [-0.1, 1.1, NAN],
+        "optimiser_epsilon": [0.0, -1e-5, NAN],
+        "passes": [0, 1.5],
+        "minibatches": [0, 1.5],
+        "normalisation": ["batch", "group"],
+        "optimiser": ["lbfgs"],
+        "max_gradient_norm": CLIPS["max_gradient_norm"],
+        "hidden_sizes": SIZES["hidden_sizes"],
+        **EPSILONS,
+        **RATES_ETC,
+        **NETWORKS,
+    },
+    "drqn": {
+        "learning_rate": [-1e-3, NAN, np.inf],
+        "tau": [-0.1, 1.1, NAN],
+        "target_period": [0, 0.5, 2.5, NAN],
+        "loss": ["absolute"],
+        "n_step": [0, 1.5, True],
+        "burn_in": [-1, 1.5],
+        "length": [0, 1.5],
+        "cell": ["rnn"],
+        "cell_size": [0, 1.5],
+        "max_gradient_norm": CLIPS["max_gradient_norm"],
+        **EPSILONS,
+        **RATES_ETC,
+        **NETWORKS,
+        **SIZES,
+    },
 }
 
 
@@ -387,9 +592,10 @@ def test_bad_values_are_named(name: str, field: str, value: Any) -> None:
 
 def test_every_checkable_field_has_a_bad_value() -> None:
     for name in AGENTS:
-        switches = {"shared_torso", "double", "dueling", "prioritised", "noisy", "munchausen"}
+        fields = dataclasses.fields(BASE[name])
+        switches = {field.name for field in fields if isinstance(getattr(BASE[name], field.name), bool)}
         unchecked = {"network", "actor", "critic", *switches}
-        assert BAD[name].keys() == {field.name for field in dataclasses.fields(BASE[name])} - unchecked
+        assert BAD[name].keys() == {field.name for field in fields} - unchecked
 
 
 BOUNDLESS = gymnasium.spaces.Box(-np.inf, np.inf, (1,), np.float32)
@@ -411,6 +617,9 @@ SQUARE = gymnasium.spaces.Box(-1.0, 1.0, (2, 2), np.float32)
         ("ddpg", HALF, ["DDPG", "bounded", "inf"]),
         ("ddpg", SQUARE, ["DDPG", "one axis", "(2, 2)"]),
         ("ddpg", POINT, ["DDPG", "Box(1.0, 1.0"]),
+        ("q_learning", BOX, ["Q-learning", "Discrete", "Box"]),
+        ("pqn", BOX, ["PQN", "Discrete", "Box"]),
+        ("drqn", gymnasium.spaces.MultiDiscrete([2, 2]), ["DRQN", "Discrete", "MultiDiscrete"]),
         ("dqn", FROM_ONE, ["DQN", "start=1"]),
         ("a2c", FROM_ONE, ["A2C", "start=1"]),
     ],
