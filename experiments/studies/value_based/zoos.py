@@ -1,9 +1,8 @@
-"""Deep value-based methods."""
+"""DQN, QR-DQN and double dueling DQN at the settings of the zoos of Stable-Baselines 3 and 2."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 from purejaxrl.agents import dqn
 from purejaxrl.training import Experiment, Settings
@@ -11,40 +10,8 @@ from studies.base import Figure, Published, Study
 from studies.running import Measure, Trained
 
 SEEDS = 8
-"""The published figures are of one to three runs."""
-CLEANRL_SETTINGS = Settings(
-    total_steps=500_000, num_envs=1, rollout_length=10, num_epochs=50, evaluation_episodes=10
-)
-
-
-def cleanrl(task: str, name: str, config: Any, agent: Any, published: Published | None, source: str) -> Study:
-    """A study at CleanRL's settings for classic control: 500k steps, an update of 128 every 10.
-
-    Its figure is of the last training episodes, exploration included. Epochs of 9 800 steps make about a
-    hundred episodes of five epochs in CartPole, of one in Acrobot, of two in MountainCar.
-    """
-    epochs = {"CartPole-v1": 5, "Acrobot-v1": 1, "MountainCar-v0": 2}[task]
-    return Study(
-        name=f"{name}-cleanrl-{task.partition('-')[0].lower()}",
-        what=f"{name.upper()}, {task}, 500k steps",
-        run=Trained(
-            Experiment(agent, config, task, CLEANRL_SETTINGS, num_seeds=SEEDS),
-            {"training": Measure("episode_return", epochs), "greedy": Measure("evaluation_return")},
-        ),
-        figures={
-            "training": Figure("return, about the last 100 training episodes", published),
-            "greedy": Figure("return, 10 greedy episodes after the run"),
-        },
-        source=source,
-        measure="published: training episodes at the end, with ε = .05; mean ± deviation of 3 seeds",
-        cost="minutes",
-    )
-
-
-DQN_CLEANRL = "CleanRL, cleanrl/dqn_jax.py and docs/rl-algorithms/dqn.md"
-
-
-ZOO_MEASURE = (
+"""The published figures are of one run."""
+MEASURE = (
     "published: greedy episodes of one trained agent over 150k steps; ± is their standard deviation, which"
     " says nothing of other runs, so that the figure is taken for a threshold"
 )
@@ -74,7 +41,7 @@ def threshold(
             "training": Figure("return, training episodes of the last epoch"),
         },
         source=source,
-        measure=ZOO_MEASURE,
+        measure=MEASURE,
         note=note,
         cost="minutes",
     )
@@ -233,35 +200,7 @@ def stable_baselines(task: str, epsilon_end: float, prioritised: bool, value: fl
     )
 
 
-C51_CLEANRL = "CleanRL, cleanrl/c51_jax.py and docs/rl-algorithms/c51.md"
-C51_CONFIG = dqn.Config(
-    distribution="categorical",
-    atoms=101,
-    value_low=-100.0,
-    value_high=100.0,
-    optimiser_epsilon=0.01 / 128,
-    initialiser="lecun",
-)
-
 STUDIES: tuple[Study, ...] = (
-    *(
-        cleanrl(
-            task, "dqn", dqn.Config(initialiser="lecun"), dqn, Published(value, spread, runs=3), DQN_CLEANRL
-        )
-        for task, value, spread in (
-            ("CartPole-v1", 498.38, 2.29),
-            ("Acrobot-v1", -88.89, 1.56),
-            ("MountainCar-v0", -188.90, 11.78),
-        )
-    ),
-    *(
-        cleanrl(task, "c51", C51_CONFIG, dqn, published, C51_CLEANRL)
-        for task, published in (
-            ("CartPole-v1", Published(491.07, 9.70, runs=3)),
-            ("Acrobot-v1", None),
-            ("MountainCar-v0", Published(-174.30, 36.35, runs=3)),
-        )
-    ),
     *(study for zoo in ZOO for study in (zoo.dqn(), zoo.qr_dqn())),
     stable_baselines("CartPole-v1", 0.02, True, 500.0, 0.0),
     stable_baselines("Acrobot-v1", 0.02, True, -88.103, 33.0),
