@@ -230,13 +230,16 @@ def test_dueling_streams_have_layers_of_their_own() -> None:
     assert plain["values"]["kernel"] == (6, A)
 
 
-def test_streams_are_rectified_between_their_layers() -> None:
-    module = QNetwork(Flat(), A, stream_sizes=(6,))
+@pytest.mark.parametrize("normalisation", ["none", "layer"])
+def test_streams_are_rectified_between_their_layers(normalisation: Any) -> None:
+    module = QNetwork(Flat(), A, stream_sizes=(6,), normalisation=normalisation)
     observation = normal(F)
     variables = initialised(module, observation)
     params = variables["params"]
-    hidden = np.maximum(head(params, "values_0", observation), 0)
-    close(module.apply(variables, observation), head(params, "values", hidden))
+    hidden = head(params, "values_0", observation)
+    if normalisation == "layer":
+        hidden = (hidden - hidden.mean()) / np.sqrt(hidden.var() + 1e-6)
+    close(applied(module, variables, observation), head(params, "values", np.maximum(hidden, 0)), rtol=1e-4)
 
 
 @pytest.mark.parametrize("duel", [False, True])
