@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from probes import HIGH, LOW, Probe
 
-from purejaxrl.agents import a2c, ddpg, dqn
+from purejaxrl.agents import a2c, ddpg, dqn, pqn, q_learning
 from purejaxrl.environments import vectorise
 from purejaxrl.training.loop import Loop
 from purejaxrl.training.settings import Settings
@@ -40,6 +40,14 @@ def dqn_value(state: dqn.State) -> Array:
     return jnp.max(dqn.action_values(state, state.params, OBSERVATIONS), axis=-1)
 
 
+def q_learning_value(state: q_learning.State) -> Array:
+    return jnp.max(q_learning.action_values(state, state.params, OBSERVATIONS), axis=-1)
+
+
+def pqn_value(state: pqn.State) -> Array:
+    return jnp.max(pqn.action_values(state, state.params, OBSERVATIONS), axis=-1)
+
+
 def a2c_value(state: a2c.State) -> Array:
     return a2c.policy_and_value(state, state.params, OBSERVATIONS)[1]
 
@@ -49,6 +57,9 @@ def ddpg_value(state: ddpg.State) -> Array:
     return ddpg.action_value(state, state.critic_params, OBSERVATIONS, action)
 
 
+ROLLOUTS = Settings(total_steps=8_000, num_envs=8, rollout_length=2, num_epochs=1, evaluation_episodes=0)
+TD: dict[str, Any] = {"discount": DISCOUNT, "epsilon_start": 0.5, "epsilon_end": 0.5}
+NETWORK: dict[str, Any] = TD | {"approximator": "network", "hidden_sizes": (8,), "optimiser": "adam"}
 REPLAY: dict[str, Any] = {"buffer_capacity": 1024, "batch_size": 32, "warmup_steps": 256}
 AGENTS: dict[str, tuple[Any, Any, Any, Settings]] = {
     "dqn": (
@@ -75,7 +86,7 @@ AGENTS: dict[str, tuple[Any, Any, Any, Settings]] = {
             max_gradient_norm=None,
         ),
         a2c_value,
-        Settings(total_steps=16 * 500, num_envs=8, rollout_length=2, num_epochs=1, evaluation_episodes=0),
+        ROLLOUTS,
     ),
     "ddpg": (
         ddpg,
@@ -91,6 +102,30 @@ AGENTS: dict[str, tuple[Any, Any, Any, Settings]] = {
         ),
         ddpg_value,
         Settings(total_steps=256 + 8 * 2000, num_envs=8, num_epochs=1, evaluation_episodes=0),
+    ),
+    "pqn": (
+        pqn,
+        pqn.Config(learning_rate=1e-2, passes=2, minibatches=2, hidden_sizes=(16,), **TD),
+        pqn_value,
+        ROLLOUTS,
+    ),
+    "q_learning, tiles": (
+        q_learning,
+        q_learning.Config(target="expected_sarsa", returns="retrace", approximator="tile_coding", **TD),
+        q_learning_value,
+        ROLLOUTS,
+    ),
+    "q_learning, separate networks": (
+        q_learning,
+        q_learning.Config(learning_rate=1e-2, target="double", architecture="separate", **NETWORK),
+        q_learning_value,
+        ROLLOUTS,
+    ),
+    "q_learning, a network of state and action": (
+        q_learning,
+        q_learning.Config(learning_rate=1e-2, returns="lambda", architecture="state_action", **NETWORK),
+        q_learning_value,
+        ROLLOUTS,
     ),
 }
 
