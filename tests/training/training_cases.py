@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from purejaxrl import training
-from purejaxrl.agents import a2c, ddpg, dqn
+from purejaxrl.agents import a2c, ddpg, dqn, drqn
 from purejaxrl.training import Experiment, Runner, Settings
 from purejaxrl.training import seeds as seeds_
 from purejaxrl.types import Metrics
@@ -62,9 +62,27 @@ DDPG = Experiment(
     Settings(total_steps=240, num_envs=2, updates_per_iteration=2, num_epochs=4, evaluation_episodes=2),
     seeds="map",
 )
+DRQN = Experiment(  # something is remembered wherever a run is stopped: an episode is always under way
+    drqn,
+    drqn.Config(
+        hidden_sizes=(),
+        cell_size=8,
+        burn_in=1,
+        length=3,
+        batch_size=8,
+        buffer_capacity=400,
+        warmup_steps=200,
+        epsilon_steps=500,
+        target_period=10,
+    ),
+    "CartPole-v1",
+    DQN.settings,
+    seeds="map",
+)
 EXPERIMENTS: dict[str, Experiment[Any]] = {
     "dqn": DQN,  # 100 updates
     "rainbow": RAINBOW,  # 100 updates
+    "drqn": DRQN,  # 100 updates
     "a2c": A2C,  # 100 updates
     "ddpg": DDPG,  # 40 updates
     "a2c, EnvPool": dataclasses.replace(  # 50 updates
