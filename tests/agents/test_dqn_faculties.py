@@ -285,11 +285,19 @@ def test_noise_is_fresh_for_every_act_environment_and_update() -> None:
     assert losses[0] == losses[3]
     other = dataclasses.replace(state, key=jax.random.key(5))
     assert float(dqn.update(other, batch).info["loss"]) not in losses
-    # The four noises of an update are four, and those of one update none of the next's.
-    noises = [dqn.draw_for_update(dataclasses.replace(state, step=jnp.int32(i)), 8).noises for i in range(3)]
-    assert len(np.unique(np.stack([jax.random.key_data(each) for each in noises]), axis=0)) == 3  # type: ignore[arg-type]
-    words = np.concatenate([np.asarray(jax.random.key_data(each)) for each in noises])  # type: ignore[arg-type]
-    assert len(np.unique(words, axis=0)) == 12
+
+
+def test_an_update_draws_nothing_that_another_drew() -> None:
+    """Nor for two purposes: noises of the four passes, features dropped of each transition, fractions."""
+    config = {**NOISY, "dropout": "replay", "distribution": "implicit", "samples": 3, "target_samples": 2}
+    state = make(config, VECTORS, 2)
+    draws = [dqn.draw_for_update(dataclasses.replace(state, step=jnp.int32(i)), 8) for i in range(4)]
+    keys: Any = [key for draw in draws for key in (draw.noises, draw.dropout["dropout"])]
+    words = np.concatenate([np.asarray(jax.random.key_data(each)) for each in keys])
+    assert len(np.unique(words, axis=0)) == len(words) == 4 * (4 + 8)
+    fractions: Any = [tau for draw in draws for tau in (draw.tau, draw.target_tau)]
+    drawn = np.concatenate([np.ravel(each) for each in fractions])
+    assert len(np.unique(drawn)) == len(drawn) == 4 * 8 * (3 + 2)
 
 
 def test_noise_explores_where_a_greedy_learner_is_stuck() -> None:
