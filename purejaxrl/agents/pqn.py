@@ -217,6 +217,7 @@ def update(state: State, rollout: Transition) -> State:
 
 def optimiser(config: Config, step: Array) -> optax.GradientTransformation:
     """The optimiser that a Config names, ``step`` updates into a run."""
-    fallen = jnp.where(jnp.isinf(config.learning_rate_steps), config.learning_rate, config.learning_rate_end)
-    rate = losses.linear_schedule(jnp.float32(step), config.learning_rate, fallen, config.learning_rate_steps)
+    rate = losses.linear_schedule(
+        jnp.float32(step), config.learning_rate, config.learning_rate_end, config.learning_rate_steps
+    )
     return make_optimiser(config.optimiser, rate, config.optimiser_epsilon)

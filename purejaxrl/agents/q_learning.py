@@ -51,7 +51,7 @@ class Config:
     """Epsilon, or temperature, of the policy that Expected SARSA and Retrace evaluate (and SARSA where an
     episode was cut off); None takes that by which the actions were drawn."""
     trace_decay: float = 0.9
-    """λ, the weight of later steps in λ-returns and Retrace, in [0, 1]."""
+    """λ, the weight of a rollout's later steps in λ-returns and Retrace, in [0, 1]."""
     max_gradient_norm: float | None = None
     """Bound on the global norm of the gradient; None leaves it."""
     optimiser_epsilon: float = 1e-8
