@@ -18,22 +18,23 @@ import studies
 from studies import results
 from studies.base import Figure, Outcome, Published, Study, judge, measure
 from studies.running import Exact, Measure, Simulated, Trained
+from studies.value_based import small
 
 from purejaxrl import command_line, training
-from purejaxrl.agents import dqn
+from purejaxrl.agents import q_learning
 from purejaxrl.training import Experiment, Settings
 from purejaxrl.training.seeds import keys
 from purejaxrl.types import InvalidInput, Key, PyTree
 
 TRAINED = Study(
     name="small",
-    what="DQN, CartPole-v1, 400 steps",
+    what="Q-learning, RandomWalk, 300 steps",
     run=Trained(
         Experiment(
-            dqn,
-            dqn.Config(hidden_sizes=(8,), batch_size=8, buffer_capacity=200, warmup_steps=100),
-            "CartPole-v1",
-            Settings(total_steps=400, num_envs=2, rollout_length=5, num_epochs=3, evaluation_episodes=2),
+            q_learning,
+            q_learning.Config(learning_rate=0.25),
+            "RandomWalk",
+            Settings(total_steps=300, num_epochs=3, evaluation_episodes=2),
             num_seeds=3,
             seed=7,
         ),
@@ -194,8 +195,8 @@ def test_an_experiment_twice_is_the_same_to_the_bit_interrupted_or_not(
         "study-small-002",
     ]
     assert len(first["digest"]) == 64
-    assert first["run"]["config"]["batch_size"] == 8
-    assert first["run"]["settings"]["total_steps"] == 400
+    assert first["run"]["config"]["learning_rate"] == 0.25
+    assert first["run"]["settings"]["total_steps"] == 300
     assert first["conditions"]["decisive_versions"]["jax"] == jax.__version__
     assert len(first["figures"]["greedy"]["values"]) == 3
     assert first["figures"]["greedy"]["verdict"].startswith("miss")
@@ -238,7 +239,7 @@ def test_digests_tell_parameters_apart() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"config": dqn.Config(learning_rate=-1.0, warmup_steps=100)}, "learning_rate must lie in"),
+        ({"config": q_learning.Config(learning_rate=-1.0)}, "learning_rate must lie in"),
         ({"settings": Settings(total_steps=1234)}, "1234 is not"),
         ({"environment": "CartPole-v7"}, "CartPole-v7"),
         ({"shard": "environments"}, "share seeds"),
@@ -406,13 +407,13 @@ def test_hyperparameters_that_came_later_count_only_where_they_are_set() -> None
     )
     result = json.loads(json.dumps(result))
     assert results.changes(TRAINED, result) == []
-    del result["run"]["config"]["tau"]  # as if it had not been there, or had had its default
+    del result["run"]["config"]["discount"]  # as if it had not been there, or had had its default
     assert results.changes(TRAINED, result) == []
     experiment = TRAINED.run.experiment
-    config = dataclasses.replace(experiment.config, tau=0.5)
+    config = dataclasses.replace(experiment.config, discount=0.5)
     other = dataclasses.replace(TRAINED.run, experiment=dataclasses.replace(experiment, config=config))
     assert results.changes(dataclasses.replace(TRAINED, run=other), result) == [
-        "config.tau: 'nothing' in the result, 0.5 now"
+        "config.discount: 'nothing' in the result, 0.5 now"
     ]
     result["run"]["config"]["gone"] = 1
     assert results.changes(TRAINED, result) == ["config.gone: 1 in the result, 'nothing' now"]
@@ -425,7 +426,22 @@ DECLARED = studies.all_studies()
 
 @pytest.mark.parametrize("name", DECLARED)
 def test_a_declared_study_can_work(name: str) -> None:
+    if DECLARED[name].run.describe().get("environment", "").startswith("envpool:"):
+        pytest.importorskip("envpool")
     DECLARED[name].check()
+
+
+def test_a_bandits_regret_is_what_its_draws_cost() -> None:
+    settings = dataclasses.replace(small.PULLS, total_steps=2_000, num_epochs=1)
+    config = dataclasses.replace(
+        small.BANDIT_CONFIG, learning_rate=0.01, loss="huber", hidden_sizes=(16,), batch_size=16
+    )
+    pulls = jax.jit(jax.vmap(lambda epsilon, key: small.pull(config, epsilon, settings, key)))
+    figures, _ = pulls(jnp.array([1.0, 0.0]), keys(0, 2))
+    sampling = 5 * 0.316 / math.sqrt(1_000)  # an even draw costs .5 ± .316
+    assert abs(figures["late"][0] - 0.5) < sampling
+    assert figures["late"][1] < 0.1
+    np.testing.assert_allclose(figures["regret"], (0.5 + figures["late"]) / 2, atol=sampling / 2)
 
 
 @pytest.mark.parametrize("name", DECLARED)
