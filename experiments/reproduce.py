@@ -39,7 +39,7 @@ class Arguments:
     list: bool = False
     """Name every study, with what was published and what came of it."""
     all: bool = False
-    """Run every study that has no result yet, or has changed since."""
+    """Run every study that has no result yet, or has changed since; those that take days only by name."""
     again: bool = False
     """With --all, run those that have a result, too."""
     check: bool = False
@@ -59,7 +59,7 @@ def main(words: Sequence[str]) -> int:
     if given.all:
         if chosen:
             raise InvalidInput("--all takes no names")
-        known = studies.all_studies().values()
+        known = [study for study in studies.all_studies().values() if study.cost != "days"]
         chosen = [study for study in known if given.again or given.check or not up_to_date(study)]
     elif not (chosen or given.list or given.table):
         raise InvalidInput("name a study, or give --all, --list or --table")

@@ -118,12 +118,12 @@ class Study:
     """How the published figures were measured, and how ours are."""
     note: str = ""
     """What differs from the source, and what was tried where a figure is missed."""
-    cost: Literal["seconds", "minutes", "hours"] = "seconds"
-    """How long it takes on two CPU cores; those of seconds run with the tests."""
+    cost: Literal["seconds", "minutes", "hours", "days"] = "seconds"
+    """How long it takes on two CPU cores; those of seconds run with the tests, those of days only by name."""
 
     def check(self) -> None:
         """Raises InvalidInput where it cannot work, before anything is compiled."""
-        checks.one_of(self, "cost", ("seconds", "minutes", "hours"))
+        checks.one_of(self, "cost", ("seconds", "minutes", "hours", "days"))
         if not self.figures:
             raise InvalidInput(f"{self.name} measures nothing: figures must name one number or more")
         self.run.check(self.figures)

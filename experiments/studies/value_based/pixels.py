@@ -117,7 +117,7 @@ def atari(name: str, what: str, config: dqn.Config, value: float, spread: float,
         source="dopamine, its gin files and baselines/atari",
         measure="published: the mean of an iteration of 1M frames, ± is read as the deviation of 5 runs",
         note=ATARI_NOTE + note,
-        cost="hours",
+        cost="days",
     )
 
 
