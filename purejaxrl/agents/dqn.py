@@ -526,9 +526,7 @@ def importance_weights(probability: Array, exponent: Array) -> Array:
 class Draw:
     """The random numbers of one update."""
 
-    noises: (
-        Key | None
-    )  # [4]: the target network's twice, then the online one's as it selects and as it learns
+    noises: Key | None  # [4]: the target network's twice, the online one's as it selects and as it learns
     dropout: dict[str, Key]
     tau: Array | None  # [B, N], the fractions that are learnt
     target_tau: Array | None  # [B, N'], those of the target
