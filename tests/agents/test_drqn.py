@@ -379,7 +379,7 @@ def test_what_is_recorded_follows_the_episodes() -> None:
         np.testing.assert_array_equal(before[:, 0], 0.0)  # the first of all
         assert np.all(np.any(then != 0, axis=-1))
     # An evaluation has a memory of its own.
-    lost = dataclasses.replace(runner, carry=jax.tree.map(lambda leaf: leaf + 100.0, runner.carry))
+    lost = dataclasses.replace(runner, carry=jax.tree.map(lambda leaf: leaf - 100.0, runner.carry))
     evaluate = jax.jit(loop.evaluate)
     finished, episode = evaluate(runner, jnp.int32(1))
     assert np.all(finished)
@@ -399,24 +399,20 @@ SMALL: dict[str, Any] = {
 
 
 def test_tells_a_beginning_from_what_follows() -> None:
-    """Only if the memory is empty as an episode begins, and not a moment later."""
-    small = SMALL | {"hidden_sizes": (), "batch_size": 16}
+    """Only if the memory is empty as an episode begins, and not a moment later: in acting and in learning."""
+    small = SMALL | {"hidden_sizes": (), "batch_size": 16, "epsilon_end": 0.0, "epsilon_steps": 1600}
     config = Config(discount=0.5, cell_size=8, burn_in=1, length=3, **small)
     settings = Settings(total_steps=256 + 8, num_envs=8, num_epochs=1, evaluation_episodes=0)
     loop = Loop(drqn, config, vectorise(Beginnings(), 8), settings)
 
     @jax.jit
     @jax.vmap
-    def actions(key: Key) -> Array:
-        """The greedy ones in an episode's first steps, once 300 updates have been made."""
-        agent = loop.trace(key, 300, lambda runner, tally: ())[0].agent
-        _, values, _ = drqn.unroll(agent, agent.params, drqn.initial_carry(agent, 1), three)
-        return jnp.argmax(values[:, 0], axis=1)
+    def earned(key: Key) -> tuple[Array, Array]:
+        """Returns and lengths of all the episodes that ended in each iteration."""
+        return loop.trace(key, 300, lambda runner, tally: (tally.episode_return, tally.episode_length))[1]
 
-    no = jnp.zeros((1, 3), bool)
-    one = jnp.ones((1, 3, 1))
-    three = Transition(one, no, no, no, no, one)
-    np.testing.assert_array_equal(actions(jax.random.split(jax.random.key(0), 3)), [[1, 0, 0]] * 3)
+    returns, lengths = earned(jax.random.split(jax.random.key(0), 3))
+    np.testing.assert_array_equal(returns[:, 250:], lengths[:, 250:])
 
 
 def evaluated(agent: Any, config: Any) -> np.ndarray:
