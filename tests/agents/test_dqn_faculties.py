@@ -180,8 +180,9 @@ def test_a_reward_reaches_n_steps_back_in_one_update(n_step: int, moved: list[fl
     )
     stored = memory.add(memory.init(jax.tree.map(lambda leaf: leaf[0, 0], chain), 4, 1), chain, 0)
     # Until a batch has every start in it once, so that the loss is the mean over the chain.
-    batches = [memory.sample(stored, jax.random.key(seed), 1) for seed in range(200)]
-    whole = next(b for b in batches if len(np.unique(b.observation)) == 5 - n_step)
+    draw = jax.jit(lambda key: memory.sample(stored, key, 1))
+    batches = (draw(jax.random.key(seed)) for seed in range(200))
+    whole = next(batch for batch in batches if len(np.unique(batch.observation)) == 5 - n_step)
     q = dqn.update(state, whole).params["params"]["q"][:, 0] * (5 - n_step)
     close(q, moved)
 
@@ -439,6 +440,9 @@ def test_dropout_where_it_is_chosen(where: str) -> None:
     np.testing.assert_array_equal(acts[0], acts[2])
     if where == "replay":
         np.testing.assert_array_equal(acts[0], greedy)
+        silent = dropping(where, noisy=True, noise_scale=0.0)  # which draws as it acts
+        action, _, _ = act(silent, VIEWS, jax.random.key(0), 0)
+        np.testing.assert_array_equal(action, dqn.greedy(silent, VIEWS)[0])
     else:
         assert np.any(acts[0] != acts[1])
         # Environments drop features of their own, though they see the same.
@@ -486,7 +490,7 @@ def test_batch_normalisation_acts_by_what_updates_have_seen(config: dict[str, An
     after = learn(state, batch, 400)
     dense = state.params["params"]["torso"]["Dense_0"]
     first = np.mean(np.asarray(3 + VIEWS) @ dense["kernel"] + dense["bias"], axis=0)
-    one = dqn.update(state, batch).statistics["torso"]["BatchNorm_0"]["mean"]
+    one = learn(state, batch, 1).statistics["torso"]["BatchNorm_0"]["mean"]
     close(one, 0.01 * first, atol=1e-4)  # a hundredth of the batch's own
     # Acting goes by the running averages, one observation at a time or many.
     together = dqn.action_values(after, after.params, 3 + VIEWS)
