@@ -30,7 +30,7 @@ def uniform_index(key: Key, shape: tuple[int, ...], size: Array | int) -> Array:
 
 
 def epsilon_greedy(key: Key, values: Array, epsilon: Array | float) -> Array:
-    """Actions ``[B]``: the best by ``values`` ``[B, A]``, the first of equals, or any with chance ``epsilon``."""
+    """Actions ``[B]``: the first of the best by ``values`` ``[B, A]``, or with chance ``epsilon`` any."""
     number = values.shape[-1]
     chance, choice = jax.random.uniform(key, (2, *values.shape[:-1]))
     random = jnp.minimum(jnp.int32(choice * number), number - 1)
