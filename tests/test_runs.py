@@ -388,7 +388,7 @@ def test_knobs_of_a_sweep_are_each_points_own() -> None:
         lambda key: a2c.init(key, experiment.config, place.observation_space, place.action_space)
     )(jax.random.key(0))
     agents = jax.tree.map(lambda leaf: jnp.stack([leaf] * 2), agent)  # the same at both points
-    loaded = policies.Policies(experiment, 0, agents, np.ones(2, bool))
+    loaded = policies.Policies(experiment, 0, agents, {}, np.ones(2, bool))
     without, noisy = policies.evaluate(loaded, episodes=20).returns
     assert not np.array_equal(without, noisy), "the knob matters"
     given: Any = policies._environments(experiment, None, ("noise=0.5",))

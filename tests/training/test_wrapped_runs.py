@@ -8,6 +8,7 @@ from typing import Any
 
 import chex
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -47,7 +48,7 @@ def test_an_evaluation_normalises_by_what_training_knows(whole: training.Result)
     state, observation = first_evaluation(runner, jax.random.key(1))
     chex.assert_trees_all_equal(statistics(state), known)
     environment = environments.for_evaluation(runner.environment, 4)
-    after, timestep = environment.step(jax.random.key(2), state, np.zeros(4, np.int32))
+    after, timestep = environment.step(jax.random.key(2), state, jnp.zeros(4, jnp.int32))
     chex.assert_trees_all_equal(statistics(after), known)  # frozen
     # CartPole begins within ±0.05: by the first step's own statistics this would be about ±1.7.
     raw = observation[:, 4:] * np.sqrt(known["observation"].variance + 1e-8) + known["observation"].mean
