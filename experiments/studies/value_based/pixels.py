@@ -4,28 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 
+import gymnasium
+
+from purejaxrl import presets
 from purejaxrl.agents import dqn
 from purejaxrl.training import Experiment, Settings
 from studies.base import Figure, Published, Study
 from studies.running import Measure, Trained
 
-MINATAR_CONFIG = dqn.Config(
-    learning_rate=2.5e-4,
-    discount=0.99,
-    epsilon_start=1.0,
-    epsilon_end=0.1,
-    epsilon_steps=100_000,
-    target_period=1_000,
-    loss="huber",
-    optimiser="centred_rmsprop",
-    optimiser_epsilon=0.01,
-    optimiser_decay=0.95,
-    optimiser_momentum=0.95,
-    torso="small_cnn",
-    batch_size=32,
-    buffer_capacity=100_000,
-    warmup_steps=5_000,
-)
+MINATAR_CONFIG = presets.dqn_minatar(gymnasium.spaces.MultiBinary((10, 10, 4))).config
 
 
 def minatar(game: str, with_replay: float, without_replay: float) -> tuple[Study, Study]:
