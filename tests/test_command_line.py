@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from purejaxrl import command_line, training
-from purejaxrl.agents import a2c, ddpg, dqn
+from purejaxrl.agents import a2c, ddpg, dqn, drqn, pqn, q_learning
 from purejaxrl.training import Settings
 from purejaxrl.types import InvalidInput
 
@@ -30,6 +30,10 @@ AGENT_OF = {
     "ddpg_pendulum.py": ddpg,
     "dqn_cartpole.py": dqn,
     "dqn_catch.py": dqn,
+    "dqn_minatar.py": dqn,
+    "drqn_cartpole.py": drqn,
+    "pqn_cartpole.py": pqn,
+    "q_learning_cliff.py": q_learning,
 }
 DEFAULTS = {dqn: ("CartPole-v1", "cleanrl"), a2c: ("CartPole-v1", "zoo"), ddpg: ("Pendulum-v1", "zoo")}
 

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from purejaxrl import command_line, environments, presets, runs, training
-from purejaxrl.agents import a2c, ddpg, dqn
+from purejaxrl.agents import a2c, ddpg, dqn, drqn, pqn, q_learning
 from purejaxrl.analysis.text import number, quantity, ranges, text_curve
 from purejaxrl.training import Experiment, Keeping, Settings, policies
 from purejaxrl.training.reading import read_run
@@ -507,8 +507,8 @@ def test_the_length_of_a_run_with_a_warmup() -> None:
 # Experiments from their records.
 
 
-ENVIRONMENTS = {"dqn": "CartPole-v1", "a2c": "CartPole-v1", "ddpg": "Pendulum-v1"}
-MODULES = {"dqn": dqn, "a2c": a2c, "ddpg": ddpg}
+MODULES = {"dqn": dqn, "a2c": a2c, "ddpg": ddpg, "drqn": drqn, "pqn": pqn, "q_learning": q_learning}
+ENVIRONMENTS = dict.fromkeys(MODULES, "CartPole-v1") | {"ddpg": "Pendulum-v1"}
 
 
 def described(experiment: Experiment[Any]) -> dict[str, Any]:

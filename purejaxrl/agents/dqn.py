@@ -88,8 +88,8 @@ class Config:
     """The lowest that τ times a log-probability counts."""
     dropout_rate: float = 0.1
     """Probability with which a feature is dropped, where dropout is chosen."""
-    dropout_steps: float = jnp.inf
-    """Environment steps over which the rate falls to 0, linearly, for acting; infinite keeps it."""
+    dropout_steps: float | None = None
+    """Environment steps over which the rate falls to 0, linearly, for acting; None keeps it."""
     loss: Literal["squared", "huber"] = static("squared")
     """Penalty on the TD error where no distribution is learnt; huber is linear past an error of 1."""
     double: bool = static(False)
@@ -284,7 +284,9 @@ def act(
         rate = None
         if config.dropout in ("acting", "both"):
             rngs["dropout"] = jax.random.split(dropout_key, len(jax.tree.leaves(observation)[0]))
-            rate = losses.linear_schedule(now, config.dropout_rate, 0.0, config.dropout_steps)
+            rate = config.dropout_rate
+            if config.dropout_steps is not None:
+                rate = losses.linear_schedule(now, config.dropout_rate, 0.0, config.dropout_steps)
         value = means(state, forward(state, state.params, observation, rngs, rate)[0])
     else:
         value = action_values(state, state.params, observation)

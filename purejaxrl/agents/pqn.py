@@ -35,8 +35,8 @@ class Config:
     """Step size of the optimiser at the first update."""
     learning_rate_end: float = 0.0
     """Step size once it has fallen."""
-    learning_rate_steps: float = jnp.inf
-    """Calls of update over which it falls, linearly; infinite keeps it."""
+    learning_rate_steps: float | None = None
+    """Calls of update over which it falls, linearly; None keeps it."""
     discount: float = 0.99
     """γ, the weight of the next step's value, in [0, 1]."""
     trace_decay: float = 0.65
@@ -217,7 +217,9 @@ def update(state: State, rollout: Transition) -> State:
 
 def optimiser(config: Config, step: Array) -> optax.GradientTransformation:
     """The optimiser that a Config names, ``step`` updates into a run."""
-    rate = losses.linear_schedule(
-        jnp.float32(step), config.learning_rate, config.learning_rate_end, config.learning_rate_steps
-    )
+    rate = config.learning_rate
+    if config.learning_rate_steps is not None:
+        rate = losses.linear_schedule(
+            jnp.float32(step), config.learning_rate, config.learning_rate_end, config.learning_rate_steps
+        )
     return make_optimiser(config.optimiser, rate, config.optimiser_epsilon)

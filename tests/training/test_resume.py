@@ -254,9 +254,10 @@ class Plain:
 
     agent: Any
     rest: Any
+    environment_state: Any = ()
 
 
-jax.tree_util.register_dataclass(Plain, ["agent", "rest"], [])
+jax.tree_util.register_dataclass(Plain, ["agent", "rest", "environment_state"], [])
 
 
 def plain(epoch: int) -> Plain:
