@@ -1,6 +1,6 @@
 """Rainbow without each of its parts, and DQN without any: what each is worth, with intervals.
 
-python experiments/rainbow_ablation.py --num-seeds 10
+python experiments/rainbow_ablation.py --num-seeds 10 --tasks acrobot
 
 Every part is a switch of one Config (``purejaxrl/agents/dqn.py``), so that nothing else differs; only
 exploration has to: without noisy layers it is ε-greedy. Each run's return is brought to a scale from
@@ -92,9 +92,9 @@ TASKS = {
 class Arguments:
     """What to run, and for how long."""
 
-    tasks: tuple[str, ...] = tuple(TASKS)
+    tasks: tuple[str, ...] = ("catch", "cartpole", "deepsea")
     """Of cartpole, acrobot, catch and deepsea."""
-    num_seeds: int = 10
+    num_seeds: int = 8
     """Independent runs of each variant in each task."""
     total_steps: int = 49_000
     """Environment steps of each run; 1 000 of them are the warm-up, the rest 12 epochs of 4 environments."""
