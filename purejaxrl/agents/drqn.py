@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Literal
 
+import flax.linen as nn
 import gymnasium
 import jax
 import jax.numpy as jnp
@@ -78,7 +79,7 @@ class Config:
     """Transitions that the replay buffer holds."""
     warmup_steps: int = static(1_000)
     """Environment steps before the first update."""
-    network: value_networks.RecurrentQNetwork | None = static(None)
+    network: nn.Module | None = static(None)
     """A network of your own: carry and observation to carry and action values; None builds one."""
 
 
@@ -106,7 +107,7 @@ def init(
     num_actions = checks.discrete("DRQN", action_space)
     check(config)
     kernel_init = networks.INITIALISERS[config.initialiser]
-    network = config.network or value_networks.RecurrentQNetwork(
+    network: Any = config.network or value_networks.RecurrentQNetwork(
         networks.make_torso(
             config.torso, observation_space, config.hidden_sizes, initialiser=config.initialiser
         ),

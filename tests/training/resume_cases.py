@@ -47,7 +47,6 @@ EXPERIMENTS: dict[str, Experiment[Any]] = {
     "dqn": quick("dqn", num_seeds=3, devices=2),  # a row of padding
     "rainbow": quick("rainbow", **TWO),
     "drqn": quick("drqn", **TWO),
-    "rainbow, vmap": quick("rainbow", seeds="vmap", **TWO),
     "a2c": quick("a2c", 1, num_seeds=3, devices=1),
     "ddpg": quick("ddpg", **TWO),
     "dqn, vmap": quick("dqn", seeds="vmap", **TWO),
