@@ -222,7 +222,7 @@ def a2c_zoo(space: gymnasium.Space[Any]) -> Preset:
 
 
 def a2c_zoo_16(space: gymnasium.Space[Any]) -> Preset:
-    """A2C for Acrobot and MountainCar: 16 environments; the zoo normalises what we do not yet."""
+    """A2C for Acrobot and MountainCar: 16 environments; the zoo normalises what is seen, too."""
     preset = a2c_zoo(space)
     settings = Settings(total_steps=500_000, num_envs=16, rollout_length=5, num_epochs=25)
     return dataclasses.replace(

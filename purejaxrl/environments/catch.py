@@ -13,6 +13,7 @@ from flax import struct
 from jax.core import Tracer
 
 from purejaxrl.environments.base import check_max_episode_steps
+from purejaxrl.environments.knob_checks import known_zero
 from purejaxrl.types import Array, InvalidInput, Key
 
 View = Literal["pixels", "vector"]
@@ -172,7 +173,7 @@ class Catch:
         in_column = state.ball_column[:, None] == columns
         board = jnp.any(in_row[:, :, None] & in_column[:, None, :], axis=0)
         board |= jnp.outer(rows == self.rows - 1, columns == state.paddle)
-        if not silent(self.noise):
+        if not known_zero(self.noise):
             flip = jax.random.uniform(key, board.shape, jnp.float32) < self.noise
             board ^= flip & jnp.outer(rows < self.rows, columns < self.columns)
         return board.astype(jnp.float32)
@@ -182,15 +183,10 @@ class Catch:
         ball = jnp.stack([row / (self.rows - 1), state.ball_column / width, jnp.ones_like(row)], axis=1)
         ball = jnp.where(visible[:, None], ball, 0.0)
         vector = jnp.concatenate([(state.paddle / width)[None], ball.ravel()]).astype(jnp.float32)
-        if not silent(self.noise):
+        if not known_zero(self.noise):
             used = jnp.concatenate([jnp.ones(1, bool), jnp.repeat(self.in_play(), 3)])
             vector += jnp.where(used, self.noise * jax.random.normal(key, vector.shape, jnp.float32), 0.0)
         return vector
-
-
-def silent(noise: float | Array) -> bool:
-    """Whether the noise is known to be none, so that none need be drawn."""
-    return isinstance(noise, int | float) and noise == 0
 
 
 def check_size(name: str, value: Any, least: int, largest: int | None) -> int:
