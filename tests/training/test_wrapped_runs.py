@@ -64,6 +64,14 @@ def test_a_run_goes_on_with_its_statistics(whole: training.Result, tmp_path: Pat
         chex.assert_trees_all_equal(getattr(resumed.runners, name), getattr(whole.runners, name))
 
 
+def test_new_episodes_keep_what_was_known(whole: training.Result) -> None:
+    runner = jax.tree.map(lambda leaf: leaf[0], whole.runners)
+    renewed = EXPERIMENT.loop().renew(runner, jnp.int32(2))
+    known, after = statistics(runner.environment_state), statistics(renewed.environment_state)
+    assert after["observation"].count >= known["observation"].count > 640
+    assert not np.array_equal(renewed.observation, runner.observation)
+
+
 def test_a_policy_is_taken_out_with_its_statistics(whole: training.Result) -> None:
     policies = load_policies(whole.folder)
     chex.assert_trees_all_equal(policies.statistics, statistics(whole.runners.environment_state))
