@@ -35,19 +35,24 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> training.Result:
     return training.run(EXPERIMENT, folder, keeping=Keeping(checkpoint_every=1))
 
 
+@pytest.fixture(scope="module")
+def first(whole: training.Result) -> Runner:
+    """The first seed's runner; taken out once, since that counts as a use of its key."""
+    return jax.tree.map(lambda leaf: leaf[0], whole.runners)
+
+
 def first_evaluation(runner: Runner, key: jax.Array) -> tuple[Any, Any]:
     """The environments of an evaluation as they begin, and what they observe."""
     environment = environments.for_evaluation(runner.environment, 4)
     return environments.begin(environment, key, statistics(runner.environment_state))
 
 
-def test_an_evaluation_normalises_by_what_training_knows(whole: training.Result) -> None:
-    runner = jax.tree.map(lambda leaf: leaf[0], whole.runners)
-    known = statistics(runner.environment_state)
+def test_an_evaluation_normalises_by_what_training_knows(first: Runner) -> None:
+    known = statistics(first.environment_state)
     assert known["observation"].count > 640  # what was seen first in every episode, and every step
-    state, observation = first_evaluation(runner, jax.random.key(1))
+    state, observation = first_evaluation(first, jax.random.key(1))
     chex.assert_trees_all_equal(statistics(state), known)
-    environment = environments.for_evaluation(runner.environment, 4)
+    environment = environments.for_evaluation(first.environment, 4)
     after, timestep = environment.step(jax.random.key(2), state, jnp.zeros(4, jnp.int32))
     chex.assert_trees_all_equal(statistics(after), known)  # frozen
     # CartPole begins within ±0.05: by the first step's own statistics this would be about ±1.7.
@@ -64,12 +69,11 @@ def test_a_run_goes_on_with_its_statistics(whole: training.Result, tmp_path: Pat
         chex.assert_trees_all_equal(getattr(resumed.runners, name), getattr(whole.runners, name))
 
 
-def test_new_episodes_keep_what_was_known(whole: training.Result) -> None:
-    runner = jax.tree.map(lambda leaf: leaf[0], whole.runners)
-    renewed = EXPERIMENT.loop().renew(runner, jnp.int32(2))
-    known, after = statistics(runner.environment_state), statistics(renewed.environment_state)
+def test_new_episodes_keep_what_was_known(first: Runner) -> None:
+    renewed = EXPERIMENT.loop().renew(first, jnp.int32(2))
+    known, after = statistics(first.environment_state), statistics(renewed.environment_state)
     assert after["observation"].count >= known["observation"].count > 640
-    assert not np.array_equal(renewed.observation, runner.observation)
+    assert not np.array_equal(renewed.observation, first.observation)
 
 
 def test_a_policy_is_taken_out_with_its_statistics(whole: training.Result) -> None:
