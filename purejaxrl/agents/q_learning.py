@@ -62,7 +62,8 @@ class Config:
     """How a successor is valued: by its best action, the one taken there, what the policy expects, or the
     one that a second set of values likes best."""
     returns: Literal["n_step", "lambda", "retrace"] = static("n_step")
-    """How far rewards are added up before that value stands for the rest."""
+    """How far rewards are added up before that value stands for the rest; the last two reach over the steps
+    of a rollout, which then has two at least."""
     n_step: int = static(1)
     """Rewards that n-step returns add up."""
     exploration: Literal["epsilon_greedy", "boltzmann"] = static("epsilon_greedy")
@@ -218,7 +219,8 @@ def make_network(config: Config, observation_space: gymnasium.Space[Any], num_ac
 
 def memory(config: Config) -> Window:
     """The last rollout, after as many steps before it as a return reaches over."""
-    return Window(later_steps(config))
+    checks.whole(config, 1, "n_step")
+    return Window(later_steps(config), shortest=1 if config.returns == "n_step" else 2)
 
 
 def later_steps(config: Config) -> int:

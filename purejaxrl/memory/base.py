@@ -40,6 +40,14 @@ class Memory(Protocol[M]):
         """Stores a rollout ``[T, B]`` after the ``count`` rollouts before it."""
         ...
 
+    def cut(self, memory: M, count: Array | int) -> M:
+        """The same with the last of ``count`` rollouts cut off after its last step.
+
+        The loop asks for it where the next rollout does not go on from there: what is learnt from several
+        steps in a row must not reach over that seam.
+        """
+        ...
+
     def sample(self, memory: M, key: Key, count: Array | int) -> PyTree:
         """What an update is fed, out of the ``count`` rollouts stored."""
         ...

@@ -42,7 +42,7 @@ class PrioritisedReplay:
 
     def warmup(self, rollout_length: int, num_envs: int) -> int:
         """``warmup_steps``, or more where n steps take more."""
-        return ring.warmup(self.warmup_steps, self.n_step, rollout_length, num_envs)
+        return ring.warmup(self.warmup_steps, self.n_step, "n_step", rollout_length, num_envs)
 
     @property
     def environment_axis(self) -> int:
@@ -50,7 +50,7 @@ class PrioritisedReplay:
 
     def init(self, transition: Transition, rollout_length: int, num_envs: int) -> Priorities:
         """Raises InvalidInput where rollouts do not divide the buffer, or n steps do not fit."""
-        ring.check_steps("n_step", self.n_step)
+        ring.check_number("n_step", self.n_step, 1)
         transitions = ring.empty(self.capacity, self.n_step, transition, rollout_length, num_envs)
         return Priorities(
             transitions=transitions,
@@ -76,6 +76,10 @@ class PrioritisedReplay:
         tree = sum_tree.write(memory.tree, parts)
         transitions = ring.write(memory.transitions, rollout, count)
         return Priorities(transitions=transitions, tree=tree, largest=memory.largest)
+
+    def cut(self, memory: Priorities, count: Array | int) -> Priorities:
+        """The newest steps are the last of their episodes, of which none then reads on."""
+        return dataclasses.replace(memory, transitions=ring.cut(memory.transitions, count))
 
     def sample(self, memory: Priorities, key: Key, count: Array | int) -> Sample:
         """A batch ``[batch_size]`` of the transitions stored, and how likely each was.

@@ -39,7 +39,7 @@ class Replay:
 
     def warmup(self, rollout_length: int, num_envs: int) -> int:
         """``warmup_steps``, or more where n steps take more."""
-        return ring.warmup(self.warmup_steps, self.n_step, rollout_length, num_envs)
+        return ring.warmup(self.warmup_steps, self.n_step, "n_step", rollout_length, num_envs)
 
     @property
     def environment_axis(self) -> int:
@@ -47,12 +47,16 @@ class Replay:
 
     def init(self, transition: Transition, rollout_length: int, num_envs: int) -> Transition:
         """Raises InvalidInput where rollouts do not divide the buffer, or n steps do not fit."""
-        ring.check_steps("n_step", self.n_step)
+        ring.check_number("n_step", self.n_step, 1)
         return ring.empty(self.capacity, self.n_step, transition, rollout_length, num_envs)
 
     def add(self, memory: Transition, rollout: Transition, count: Array | int) -> Transition:
         """Writes the rollout ``[T, B]`` over the oldest one."""
         return ring.write(memory, rollout, count)
+
+    def cut(self, memory: Transition, count: Array | int) -> Transition:
+        """The newest steps are the last of their episodes, of which none then reads on."""
+        return ring.cut(memory, count)
 
     def sample(self, memory: Transition, key: Key, count: Array | int) -> Transition:
         """A batch ``[batch_size]`` of the transitions stored.
@@ -91,7 +95,7 @@ class SequenceReplay:
 
     def warmup(self, rollout_length: int, num_envs: int) -> int:
         """``warmup_steps``, or more where a row takes more."""
-        return ring.warmup(self.warmup_steps, self.length, rollout_length, num_envs)
+        return ring.warmup(self.warmup_steps, self.length, "length", rollout_length, num_envs)
 
     @property
     def environment_axis(self) -> int:
@@ -99,12 +103,16 @@ class SequenceReplay:
 
     def init(self, transition: Transition, rollout_length: int, num_envs: int) -> Transition:
         """Raises InvalidInput where rollouts do not divide the buffer, or a row does not fit."""
-        ring.check_steps("length", self.length)
+        ring.check_number("length", self.length, 1)
         return ring.empty(self.capacity, self.length, transition, rollout_length, num_envs)
 
     def add(self, memory: Transition, rollout: Transition, count: Array | int) -> Transition:
         """Writes the rollout ``[T, B]`` over the oldest one."""
         return ring.write(memory, rollout, count)
+
+    def cut(self, memory: Transition, count: Array | int) -> Transition:
+        """The newest steps are the last of their episodes, of which none then reads on."""
+        return ring.cut(memory, count)
 
     def sample(self, memory: Transition, key: Key, count: Array | int) -> Transition:
         """A batch ``[batch_size, length]`` of the transitions stored.

@@ -7,6 +7,8 @@ newest one is followed by the oldest: windows of several steps must not reach ov
 
 from __future__ import annotations
 
+import dataclasses
+
 import jax
 import jax.core
 import jax.numpy as jnp
@@ -46,14 +48,20 @@ def empty(
     )
 
 
-def check_steps(name: str, steps: int) -> None:
-    """Raises InvalidInput where windows of ``steps`` cannot be."""
-    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
-        raise InvalidInput(f"{name} must be a whole number of at least 1, not {steps!r}")
+def check_number(name: str, value: int, least: int) -> None:
+    """Raises InvalidInput where a size of a memory is no whole number of at least ``least``."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise InvalidInput(f"{name} must be a whole number of at least {least}, not {value!r}")
 
 
-def warmup(warmup_steps: int, steps: int, rollout_length: int, num_envs: int) -> int:
-    """Environment steps before the first update, which is made after one rollout more than these."""
+def warmup(warmup_steps: int, steps: int, name: str, rollout_length: int, num_envs: int) -> int:
+    """Environment steps before the first update, which is made after one rollout more than these.
+
+    Raises InvalidInput where ``warmup_steps``, or the ``steps`` of a window, which go by ``name``, are no
+    numbers.
+    """
+    check_number("warmup_steps", warmup_steps, 0)
+    check_number(name, steps, 1)
     return max(warmup_steps, (-(-steps // rollout_length) - 1) * rollout_length * num_envs)
 
 
@@ -66,6 +74,13 @@ def write(ring: Transition, rollout: Transition, count: Array | int) -> Transiti
         return jax.lax.dynamic_update_index_in_dim(stored, new, count % slots, axis=1)
 
     return jax.tree.map(replace, ring, rollout)
+
+
+def cut(ring: Transition, count: Array | int) -> Transition:
+    """Cuts off the last of ``count`` rollouts after its last step: see :meth:`.base.Memory.cut`."""
+    last = (slice(None), (count - 1) % ring.reward.shape[1], -1)
+    truncated = ring.truncated.at[last].set(ring.truncated[last] | ~ring.terminated[last])
+    return dataclasses.replace(ring, truncated=truncated)
 
 
 def check_filled(ring: Transition, count: Array | int, steps: int) -> None:

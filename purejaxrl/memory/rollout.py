@@ -9,6 +9,7 @@ import jax.core
 import jax.numpy as jnp
 import numpy as np
 
+from purejaxrl.memory import ring
 from purejaxrl.types import Array, InvalidInput, Key, Transition
 
 
@@ -38,6 +39,11 @@ class LastRollout:
         del memory, count
         return rollout
 
+    def cut(self, memory: Transition, count: Array | int) -> Transition:
+        """As it is: the next rollout takes its place before anything is learnt."""
+        del count
+        return memory
+
     def sample(self, memory: Transition, key: Key, count: Array | int) -> Transition:
         """The whole rollout; nothing is drawn."""
         del key, count
@@ -54,9 +60,12 @@ class Window:
     """
 
     extra: int
+    shortest: int = 1
+    """Rollouts of fewer steps are refused."""
 
     def warmup(self, rollout_length: int, num_envs: int) -> int:
         """As many rollouts as fill the extra steps."""
+        ring.check_number("extra", self.extra, 0)
         return -(-self.extra // rollout_length) * rollout_length * num_envs
 
     @property
@@ -64,9 +73,13 @@ class Window:
         return 1
 
     def init(self, transition: Transition, rollout_length: int, num_envs: int) -> Transition:
-        """Room for a rollout and the extra steps. Raises InvalidInput where these are no number."""
-        if isinstance(self.extra, bool) or not isinstance(self.extra, int) or self.extra < 0:
-            raise InvalidInput(f"extra must be a whole number of at least 0, not {self.extra!r}")
+        """Room for a rollout and the extra steps. Raises InvalidInput where either cannot be."""
+        ring.check_number("extra", self.extra, 0)
+        if rollout_length < self.shortest:
+            raise InvalidInput(
+                f"rollout_length must be at least {self.shortest} here, not {rollout_length}: what is learnt"
+                " reaches over the steps of a rollout"
+            )
         return LastRollout().init(transition, self.extra + rollout_length, num_envs)
 
     def add(self, memory: Transition, rollout: Transition, count: Array | int) -> Transition:
@@ -76,6 +89,12 @@ class Window:
         return jax.tree.map(
             lambda stored, new: jnp.concatenate([stored[length:], new.astype(stored.dtype)]), memory, rollout
         )
+
+    def cut(self, memory: Transition, count: Array | int) -> Transition:
+        """Its last step is the last of an episode; none is where nothing has been stored."""
+        del count
+        cut_off = memory.truncated.at[-1].set(memory.truncated[-1] | ~memory.terminated[-1])
+        return dataclasses.replace(memory, truncated=cut_off)
 
     def sample(self, memory: Transition, key: Key, count: Array | int) -> Transition:
         """All of it; nothing is drawn.

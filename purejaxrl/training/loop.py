@@ -116,6 +116,7 @@ class Loop:
     mesh: jax.sharding.Mesh | None = None
 
     def __post_init__(self) -> None:
+        self.settings.check_sizes()
         self.settings.check(self.warmup_steps)
         if self.environment.num_envs != self.settings.num_envs:
             raise InvalidInput(
@@ -195,23 +196,10 @@ class Loop:
 
         def iterate(carry: tuple[Runner, Tally, Array], i: Array) -> tuple[tuple[Runner, Tally, Array], None]:
             runner, tally, last = carry
-            count = first + i
-            runner, tally = self.collect(runner, tally, count)
-
-            def learn(carry: tuple[Any, Array, Array], batch: PyTree) -> tuple[tuple[Any, Array, Array], Any]:
-                agent, _, total = carry
-                agent = self.agent.update(agent, batch)
-                last = stack(agent.info)
-                return (dataclasses.replace(agent, info=info), last, total + last), self.priority(agent)
-
-            # All batches of an iteration are drawn before the scan over them: a buffer that a scan
-            # reads would be copied when the next iteration writes to it.
-            batches = self.sample(runner, count)
-            learner = (runner.agent, last, tally.sums[2:])
-            (agent, last, total), priorities = jax.lax.scan(learn, learner, batches)
-            runner = self.revise(runner, batches, priorities)
+            runner, tally = self.collect(runner, tally, first + i)
+            runner, last, total = self.learn(runner, first + i, last, tally.sums[2:])
             tally = dataclasses.replace(tally, sums=jnp.concatenate([tally.sums[:2], total]))
-            return (dataclasses.replace(runner, agent=agent), count_finite(tally, i), last), None
+            return (runner, count_finite(tally, i), last), None
 
         carry = (runner, empty_tally(runner.agent), stack(info))
         (runner, tally, last), _ = jax.lax.scan(iterate, carry, jnp.arange(self.iterations_per_epoch))
@@ -225,11 +213,13 @@ class Loop:
         key = jax.random.fold_in(runner.evaluation_key, jnp.uint32(2**31) + index.astype(jnp.uint32))
         known = statistics(runner.environment_state)
         environment_state, observation = begin(runner.environment, key, known)
+        count = self.warmup_iterations + index * self.iterations_per_epoch
         return dataclasses.replace(
             runner,
             environment_state=environment_state,
             observation=observation,
             carry=self.initial_carry(runner.agent, self.settings.num_envs),
+            memory=self.memory.cut(runner.memory, count),
         )
 
     def epochs(self, runner: Runner) -> tuple[Runner, Metrics]:
@@ -256,24 +246,42 @@ class Loop:
             The run at its end, and what was seen, with a leading axis ``[iterations]``.
         """
         runner, _ = self.begin(key)
+        info = runner.agent.info
 
         def iterate(runner: Runner, count: Array) -> tuple[Runner, PyTree]:
             runner, tally = self.collect(runner, empty_tally(runner.agent), count)
-            runner = self.learn(runner, count)
+            runner, last, _ = self.learn(runner, count, stack(runner.agent.info), tally.sums[2:])
+            agent = dataclasses.replace(runner.agent, info=unstack(last, info))
+            runner = dataclasses.replace(runner, agent=agent)
             return runner, look(runner, tally)
 
         return jax.lax.scan(iterate, runner, self.warmup_iterations + jnp.arange(iterations))
 
-    def learn(self, runner: Runner, count: Array) -> Runner:
-        """The updates of the run's ``count``-th iteration."""
-        batches = self.sample(runner, count)
+    def learn(self, runner: Runner, count: Array, last: Array, total: Array) -> tuple[Runner, Array, Array]:
+        """The updates of the run's ``count``-th iteration, whose figures travel beside the agent.
 
-        def update(agent: Any, batch: PyTree) -> tuple[Any, PyTree]:
+        Args:
+            runner: a run that has collected that iteration's rollout.
+            count: the iteration.
+            last: ``[K]``, the figures of the last update before.
+            total: ``[K]``, the sum of those before.
+
+        Returns:
+            The run, its agent's ``info`` as it was; the last update's figures; and the new sum.
+        """
+        info = runner.agent.info
+
+        def update(carry: tuple[Any, Array, Array], batch: PyTree) -> tuple[tuple[Any, Array, Array], PyTree]:
+            agent, _, total = carry
             agent = self.agent.update(agent, batch)
-            return agent, self.priority(agent)
+            last = stack(agent.info)
+            return (dataclasses.replace(agent, info=info), last, total + last), self.priority(agent)
 
-        agent, priorities = jax.lax.scan(update, runner.agent, batches)
-        return self.revise(dataclasses.replace(runner, agent=agent), batches, priorities)
+        # All batches of an iteration are drawn before the scan over them: a buffer that a scan reads
+        # would be copied when the next iteration writes to it.
+        batches = self.sample(runner, count)
+        (agent, last, total), priorities = jax.lax.scan(update, (runner.agent, last, total), batches)
+        return self.revise(dataclasses.replace(runner, agent=agent), batches, priorities), last, total
 
     def priority(self, agent: Any) -> PyTree:
         """What a prioritised memory is to be told of the last update, ``()`` for any other."""

@@ -42,8 +42,8 @@ class Settings:
         total = self.total_steps // self.rollout_size
         return (total - self.warmup_iterations(warmup_steps)) // self.num_epochs
 
-    def check(self, warmup_steps: int) -> None:
-        """Raises InvalidInput where a number is out of range or does not divide what it must."""
+    def check_sizes(self) -> None:
+        """Raises InvalidInput where a number is out of its range."""
         least = {"evaluation_episodes": 0, "updates_per_iteration": 0}
         for name, value in self._whole_numbers():
             if isinstance(value, bool) or not isinstance(value, int) or value < least.get(name, 1):
@@ -52,6 +52,10 @@ class Settings:
                 )
         if self.total_steps >= 2**31:
             raise InvalidInput(f"total_steps must be below 2**31, not {self.total_steps}: steps are int32")
+
+    def check(self, warmup_steps: int) -> None:
+        """Raises InvalidInput where a number is out of range or does not divide what it must."""
+        self.check_sizes()
         warmup = self.warmup_iterations(warmup_steps) * self.rollout_size
         epoch = self.rollout_size * self.num_epochs
         if self.total_steps <= warmup:

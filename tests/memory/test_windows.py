@@ -160,6 +160,57 @@ def test_warm_up_leaves_a_window_of_each_environment(n: int, warmup_steps: int) 
             assert iterations * length < n  # and no more than it takes
 
 
+def filled(memory: Any, rollouts: int) -> Any:
+    """The memory's state after so many rollouts of 2 steps of 2 environments, the last of them cut off."""
+    state = memory.init(EXAMPLE, 2, 2)
+    for count in range(rollouts):
+        state = memory.add(state, rollout(count, 2, 2), count)
+    return memory.cut(state, rollouts)
+
+
+@pytest.mark.parametrize("rollouts", [3, 7])  # the last slot of the ring, and the first once it is full
+@pytest.mark.parametrize("prioritised", [False, True])
+def test_n_steps_do_not_reach_over_a_cut(prioritised: bool, rollouts: int) -> None:
+    memory = (PrioritisedReplay if prioritised else Replay)(12, 300, 0, n_step=3)
+    state = memory.add(filled(memory, rollouts), rollout(rollouts, 2, 2), rollouts)
+    sampled = jax.device_get(memory.sample(state, jax.random.key(0), rollouts + 1))
+    sampled = sampled.transition if prioritised else sampled
+    first = sampled.observation["serial"].astype(int)
+    seam = 4 * rollouts  # the last step of the second environment before the cut; the first's is seam - 1
+    before, over = np.isin(first, [seam - 1, seam]), np.isin(first, [seam - 3, seam - 2])
+    assert before.any()
+    assert over.any()
+    np.testing.assert_array_equal(sampled.reward[before] != 0, [[True, False, False]] * before.sum())
+    np.testing.assert_array_equal(np.any((sampled.terminated | sampled.truncated)[over], axis=1), True)
+    np.testing.assert_array_equal(sampled.reward[over, 2], 0)
+    # Elsewhere nothing has changed.
+    whole = Model(12, 2, 2, 3, rollouts + 1).n_steps(first)
+    np.testing.assert_array_equal(sampled.reward[~before & ~over], whole.reward[~before & ~over])
+
+
+def test_sequences_and_windows_see_a_cut() -> None:
+    for memory in (SequenceReplay(12, 50, 0, 4), Window(2)):
+        state = memory.add(filled(memory, 3), rollout(3, 2, 2), 3)
+        sampled = jax.device_get(memory.sample(state, jax.random.key(0), 4))
+        serial = sampled.observation["serial"].astype(int)
+        expected = transitions(serial, 2)
+        cut = np.isin(serial, [11, 12])  # of which 11 and 12 end nothing by themselves
+        assert cut.any()
+        np.testing.assert_array_equal(sampled.truncated, expected.truncated | cut)
+        np.testing.assert_array_equal(sampled.terminated, expected.terminated)
+    rollouts = LastRollout()
+    state = rollout(0, 2, 2)
+    assert rollouts.cut(state, 1) is state
+
+
+def test_a_step_that_terminated_is_not_cut_off() -> None:
+    memory = Replay(12, 1, 0)
+    state = memory.add(memory.init(EXAMPLE, 1, 2), rollout(1, 1, 2), 0)  # serials 3, which ends, and 4
+    state = memory.cut(state, 1)
+    np.testing.assert_array_equal(state.terminated[:, 0, 0], [True, False])
+    np.testing.assert_array_equal(state.truncated[:, 0, 0], [False, True])
+
+
 @pytest.mark.parametrize("build", [
     lambda n: Replay(24, 1, 0, n_step=n),
     lambda n: PrioritisedReplay(24, 1, 0, n_step=n),
@@ -173,6 +224,8 @@ def test_what_cannot_be_is_refused(build: Any) -> None:
     for wrong in (0, -1, 1.5, True):
         with pytest.raises(InvalidInput, match="must be a whole number of at least 1"):
             build(wrong).init(EXAMPLE, 1, 2)
+        with pytest.raises(InvalidInput, match="must be a whole number of at least 1"):
+            build(wrong).warmup(1, 2)
     memory = build(5)
     state = memory.init(EXAMPLE, 2, 2)
     with pytest.raises(InvalidInput, match="empty replay buffer"):
@@ -181,6 +234,8 @@ def test_what_cannot_be_is_refused(build: Any) -> None:
         memory.sample(state, jax.random.key(0), 2)
     with pytest.raises(InvalidInput, match="extra must be"):
         Window(-1).init(EXAMPLE, 2, 2)
+    with pytest.raises(InvalidInput, match="rollout_length must be at least 3 here, not 2"):
+        Window(1, shortest=3).init(EXAMPLE, 2, 2)
 
 
 def test_seeds_have_windows_of_their_own_under_vmap() -> None:

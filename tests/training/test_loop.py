@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from flax import struct
 
-from purejaxrl.agents import a2c, ddpg, dqn
+from purejaxrl.agents import a2c, ddpg, dqn, q_learning
 from purejaxrl.environments import make
 from purejaxrl.environments.base import begin_episodes, extend_episodes, select
 from purejaxrl.memory import LastRollout, Replay
@@ -296,3 +296,38 @@ def test_a_trace_is_the_run() -> None:
     assert traced.agent.step == whole.agent.step == 16
     np.testing.assert_array_equal(traced.agent.seen, whole.agent.seen)
     np.testing.assert_array_equal(traced.observation, whole.observation)
+
+
+def test_new_episodes_are_cut_from_those_before() -> None:
+    """What is learnt from several steps in a row does not read on from one episode into another."""
+    settings = Settings(total_steps=10, num_envs=2, num_epochs=2, evaluation_episodes=0)
+    loop = Loop(agent(2, (12, 4)), None, Metronome(num_envs=2), settings)
+    runner, _ = loop.begin(jax.random.key(0))
+    runner, _ = loop.epoch(runner, jnp.int32(0))
+    assert not np.any(runner.memory.truncated)
+    renewed = loop.renew(runner, jnp.int32(1))
+    # One rollout of warm-up and two more: the third has been cut.
+    np.testing.assert_array_equal(renewed.memory.truncated[:, :, 0], [[False, False, True] + [False] * 3] * 2)
+
+
+@pytest.mark.parametrize("rollout_length", [0, -1, "2", 1.5])
+def test_sizes_are_looked_at_before_the_memory_is_asked(rollout_length: Any) -> None:
+    settings = Settings(total_steps=12, num_envs=2, num_epochs=2, rollout_length=rollout_length)
+    with pytest.raises(InvalidInput, match=f"rollout_length must be .*, not {rollout_length!r}"):
+        Loop(agent(2, (12, 4)), None, Metronome(num_envs=2), settings)
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        (dqn.Config(n_step="3"), ["n_step", "'3'"]),  # type: ignore[arg-type]
+        (dqn.Config(warmup_steps=100.5), ["warmup_steps", "100.5"]),  # type: ignore[arg-type]
+        (q_learning.Config(n_step="3", target="sarsa"), ["n_step", "'3'"]),  # type: ignore[arg-type]
+    ],
+)
+def test_sizes_of_a_memory_are_named(config: Any, words: list[str]) -> None:
+    module = {dqn.Config: dqn, q_learning.Config: q_learning}[type(config)]
+    with pytest.raises(InvalidInput) as raised:
+        Loop(module, config, make("CartPole-v1", 1), Settings())
+    for word in words:
+        assert word in str(raised.value)
