@@ -171,7 +171,7 @@ def filled(memory: Any, rollouts: int) -> Any:
 @pytest.mark.parametrize("rollouts", [3, 7])  # the last slot of the ring, and the first once it is full
 @pytest.mark.parametrize("prioritised", [False, True])
 def test_n_steps_do_not_reach_over_a_cut(prioritised: bool, rollouts: int) -> None:
-    memory = (PrioritisedReplay if prioritised else Replay)(12, 300, 0, n_step=3)
+    memory: Any = (PrioritisedReplay if prioritised else Replay)(12, 300, 0, n_step=3)
     state = memory.add(filled(memory, rollouts), rollout(rollouts, 2, 2), rollouts)
     sampled = jax.device_get(memory.sample(state, jax.random.key(0), rollouts + 1))
     sampled = sampled.transition if prioritised else sampled

@@ -326,7 +326,7 @@ def test_sizes_are_looked_at_before_the_memory_is_asked(rollout_length: Any) -> 
     ],
 )
 def test_sizes_of_a_memory_are_named(config: Any, words: list[str]) -> None:
-    module = {dqn.Config: dqn, q_learning.Config: q_learning}[type(config)]
+    module: Any = {dqn.Config: dqn, q_learning.Config: q_learning}[type(config)]
     with pytest.raises(InvalidInput) as raised:
         Loop(module, config, make("CartPole-v1", 1), Settings())
     for word in words:
