@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import studies
@@ -43,9 +43,9 @@ class Arguments:
     again: bool = False
     """With --all, run those that have a result, too."""
     check: bool = False
-    """Run again and compare with the results there are; write none."""
+    """Run again and compare with the results there are, all of them with --all; write none."""
     table: bool = False
-    """Write the README's table from the results."""
+    """Judge all results again, and write the README's table and experiments/results/README.md from them."""
 
 
 def main(words: Sequence[str]) -> int:
@@ -60,7 +60,10 @@ def main(words: Sequence[str]) -> int:
         if chosen:
             raise InvalidInput("--all takes no names")
         known = [study for study in studies.all_studies().values() if study.cost != "days"]
-        chosen = [study for study in known if given.again or given.check or not up_to_date(study)]
+        if given.check:
+            chosen = [study for study in known if results.read(study) is not None]
+        else:
+            chosen = [study for study in known if given.again or not up_to_date(study)]
     elif not (chosen or given.list or given.table):
         raise InvalidInput("name a study, or give --all, --list or --table")
     out = Console(soft_wrap=True, markup=False, highlight=False)
@@ -72,18 +75,20 @@ def main(words: Sequence[str]) -> int:
     code = 0
     for study in chosen:  # all are looked at before any is run
         study.check()
+    recorded = recorded_of(chosen) if given.check else {}
     for number, study in enumerate(chosen, start=1):
         if len(chosen) > 1:
             out.print(f"study {number} of {len(chosen)}")
         with stopped_by_signals():
-            code = max(code, (check if given.check else run)(study, out))
+            code = max(code, check(study, recorded[study.name], out) if given.check else run(study, out))
     if given.table:
         for study in studies.all_studies().values():
             result = results.read(study)
             if result is not None and results.judged(study, result) != result:
                 results.write(study, results.judged(study, result))
-        made = results.with_table(results.README.read_text(), results.table(studies.SECTIONS))
-        results.README.write_text(made)
+        made = results.between(results.README.read_text(), results.MARK, results.table(studies.SECTIONS))
+        results.write_text(results.README, made)
+        results.write_text(results.RESULTS / "README.md", results.notes(studies.SECTIONS))
         out.print(f"{results.README.name}: the table of {len(studies.all_studies())} studies")
     return code
 
@@ -98,23 +103,38 @@ def run(study: Study, out: Console) -> int:
     result = results.result_of(study, outcome)
     results.write(study, result)
     out.print(results.report(study, result))
+    doubt = results.untraceable(result)
+    if doubt is not None:
+        Console(stderr=True, soft_wrap=True, markup=False, highlight=False).print(
+            f"warning: {study.name}: this result cannot be traced: {doubt}"
+        )
     return 0
 
 
-def check(study: Study, out: Console) -> int:
+def recorded_of(chosen: Sequence[Study]) -> dict[str, dict[str, Any]]:
+    """The results that studies are to be compared with, by name.
+
+    Raises:
+        InvalidInput: one has none, or has changed since; the message names all that do.
+    """
+    found, amiss = {}, []
+    for study in chosen:
+        result = results.read(study)
+        if result is None:
+            amiss.append(f"{study.name} has no result to compare with")
+        elif different := results.changes(study, result):
+            amiss.append(f"{study.name} has changed since its result was made: {'; '.join(different)}")
+        else:
+            found[study.name] = result
+    if amiss:
+        raise InvalidInput(". ".join(amiss))
+    return found
+
+
+def check(study: Study, recorded: Mapping[str, Any], out: Console) -> int:
     """Runs a study again and says whether its parameters are those of its result; 1 if not."""
-    recorded = results.read(study)
-    if recorded is None:
-        raise InvalidInput(f"{study.name} has no result to compare with")
-    different = results.changes(study, recorded)
-    if different:
-        raise InvalidInput(f"{study.name} has changed since its result was made: {'; '.join(different)}")
     outcome = study.run.run(study.name)
-    elsewhere = [
-        f"{name} {then!r}, here {outcome.conditions.get(name)!r}"
-        for name, then in recorded["conditions"].items()
-        if then != outcome.conditions.get(name)
-    ]
+    elsewhere = results.elsewhere(recorded, outcome.conditions)
     same = outcome.digest == recorded["digest"]
     out.print(f"{study.name}: {'the same' if same else 'another'} digest, {outcome.digest[:16]}…")
     if elsewhere and not same:
@@ -157,8 +177,7 @@ def verdict_of(study: Study, result: dict[str, Any] | None, name: str) -> str:
         return ""
     figure = study.figures[name]
     found = results.measure(results.values_of(result, name))
-    assert figure.published is not None
-    return f", measured {results.in_words(found, figure)}: {results.judge(found, figure.published)}"
+    return f", measured {results.in_words(found, figure)}: {results.judge(found, figure)}"
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 import socket
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ TRAINED = Study(
         {"greedy": Measure("evaluation_return"), "training": Measure("episode_return", epochs=2)},
     ),
     figures={
-        "greedy": Figure("return, greedy", Published(500.0, 0.0, rule="at least")),
+        "greedy": Figure("return, greedy", Published(500.0, 0.0, "of one run's episodes", "at least")),
         "training": Figure("return, training"),
     },
     source="nobody",
@@ -70,13 +71,16 @@ EXACT = Study(
 )
 
 
+BEGIN, END = "<!-- results of studies: begin -->", "<!-- results of studies: end -->"
+
+
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a README, and three studies whose results go there."""
     monkeypatch.setattr(studies, "SECTIONS", {"Small": (SIMULATED, EXACT), "Smaller": (TRAINED,)})
     monkeypatch.setattr(results, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(results, "README", tmp_path / "README.md")
-    results.README.write_text(f"before\n{results.BEGIN}\nold\n{results.END}\nafter\n")
+    results.README.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(reproduce, "use_devices", lambda *_: None)  # JAX has started
     monkeypatch.setattr(reproduce, "use_cache", lambda _: None)
@@ -98,38 +102,40 @@ WIDE, NARROW = [0.0, 0.0, 3.0], [5.0, 5.0, 5.0]
         (WIDE, Published(3.0), "pass: inside the interval"),
         (WIDE, Published(0.0), "pass: inside the interval"),
         (WIDE, Published(3.2), "miss: the interval ends 0.2 below"),
-        (WIDE, Published(-0.5), "miss: the interval ends 0.5 above"),
-        # A deviation of 0.4 over 4 runs is a standard error of 0.2.
-        (WIDE, Published(3.15, 0.4, runs=4), "pass: the interval meets the published ± its standard error"),
-        (WIDE, Published(3.25, 0.4, runs=4), "miss: the interval ends 0.25 below"),
-        (
-            WIDE,
-            Published(3.25, 0.4),
-            "miss: the interval ends 0.25 below",
-        ),  # of unknown runs: no error is known
-        (
-            WIDE,
-            Published(3.25, standard_error=0.3),
-            "pass: the interval meets the published ± its standard error",
-        ),
-        (WIDE, Published(0.9, rule="at least"), "pass: reached"),
-        (WIDE, Published(2.9, rule="at least"), "pass: inside the interval"),
-        (WIDE, Published(3.1, rule="at least"), "miss: the interval ends 0.1 below"),
-        (WIDE, Published(-1.0, rule="at least"), "pass: reached"),
-        (WIDE, Published(1.1, rule="at most"), "pass: reached"),
-        (WIDE, Published(0.1, rule="at most"), "pass: inside the interval"),
-        (WIDE, Published(-0.1, rule="at most"), "miss: the interval ends 0.1 above"),
+        (WIDE, Published(-0.5), "miss (better): the interval ends 0.5 above"),
+        # However little the published value is sure of, it is inside or not.
+        (WIDE, Published(3.15, 0.4, "standard error"), "miss: the interval ends 0.15 below"),
+        (WIDE, Published(-0.1, 5.0, "standard error"), "miss (better): the interval ends 0.1 above"),
+        # One-sided, the mean alone decides, wherever the interval ends.
+        (WIDE, Published(0.9, rule="at least"), "pass: the mean reaches it"),
+        (WIDE, Published(1.0, rule="at least"), "pass: the mean reaches it"),
+        (WIDE, Published(1.1, rule="at least"), "miss: the mean is 0.1 below"),
+        (WIDE, Published(2.9, 5.0, "standard error", "at least"), "miss: the mean is 1.9 below"),
+        (WIDE, Published(-1.0, rule="at least"), "pass: the mean reaches it"),
+        (WIDE, Published(1.1, rule="at most"), "pass: the mean reaches it"),
+        (WIDE, Published(1.0, rule="at most"), "pass: the mean reaches it"),
+        (WIDE, Published(0.1, rule="at most"), "miss (better): the mean is 0.9 above"),
         (NARROW, Published(5.0), "pass: inside the interval"),
         (NARROW, Published(5.1), "miss: the interval ends 0.1 below"),
         (NARROW, Published(5.0, rule="exactly"), "pass: 0 off, 0 allowed"),
-        (NARROW, Published(5.5, rule="exactly", tolerance=0.4), "miss: 0.5 off, 0.4 allowed"),
+        (NARROW, Published(4.5, rule="exactly", tolerance=0.4), "miss: 0.5 off, 0.4 allowed"),
         (NARROW, Published(5.5, rule="exactly", tolerance=0.6), "pass: 0.5 off, 0.6 allowed"),
         ([5.0, np.nan, 5.0], Published(5.0), "miss: 1 of 3 seeds died"),
+        ([5.0, np.nan, 5.0], Published(1.0, rule="at least"), "miss: 1 of 3 seeds died"),
         ([np.nan], Published(5.0), "miss: 1 of 1 seeds died"),
     ],
 )
 def test_verdicts_by_hand(values: list[float], published: Published, verdict: str) -> None:
-    assert str(judge(measure(np.array(values)), published)) == verdict
+    assert str(judge(measure(np.array(values)), Figure("return", published))) == verdict
+
+
+def test_where_lower_is_better_a_miss_below_is_said_to_be_better() -> None:
+    for published, verdict in (
+        (Published(3.2), "miss (better): the interval ends 0.2 below"),
+        (Published(-0.5), "miss: the interval ends 0.5 above"),
+        (Published(0.1, rule="at most"), "miss: the mean is 0.9 above"),
+    ):
+        assert str(judge(measure(np.array(WIDE)), Figure("errors", published, better="lower"))) == verdict
 
 
 def test_figures_that_cannot_be_are_refused() -> None:
@@ -138,7 +144,14 @@ def test_figures_that_cannot_be_are_refused() -> None:
     with pytest.raises(InvalidInput, match="value must be finite"):
         Published(math.nan)
     with pytest.raises(InvalidInput, match="spread must lie in"):
-        Published(1.0, spread=-1.0)
+        Published(1.0, -1.0, "standard error")
+    for spread, words in ((1.0, ""), (None, "standard error")):
+        with pytest.raises(InvalidInput, match="a spread and what it is go together"):
+            Published(1.0, spread, words)
+    with pytest.raises(InvalidInput, match="better must be one of higher, lower"):
+        Figure("return", better="more")  # type: ignore[arg-type]
+    with pytest.raises(InvalidInput, match="nothing was published of the return"):
+        judge(measure(np.array(WIDE)), Figure("return"))
 
 
 def test_measures_by_hand() -> None:
@@ -160,8 +173,7 @@ def test_measures_by_hand() -> None:
     np.testing.assert_allclose(of("episode_return", 2), [(2 * 1 + 5 * 3) / 4, 4, none, none])
     np.testing.assert_allclose(of("episode_return", 0), [(1 * 2 + 2 + 15) / 6, 4, none, none])  # no warm-up
     np.testing.assert_allclose(of("evaluation_return"), [4, 4, 4, none])
-    np.testing.assert_allclose(of("evaluation_return", 2, "best"), [4, 4, 4, none])
-    np.testing.assert_allclose(of("evaluation_return", 0, "best"), [7, 7, 7, none])
+    np.testing.assert_allclose(of("evaluation_return", 2), [3.5, 3.5, 3.5, none])
 
 
 def test_an_experiment_twice_is_the_same_to_the_bit_interrupted_or_not(
@@ -297,12 +309,17 @@ def test_running_listing_checking_and_the_table(place: Path, capsys: pytest.Capt
     assert capsys.readouterr().out.count("the same digest") == 2
     assert reproduce.main(["--table"]) == 0
     text = results.README.read_text()
-    assert text.startswith(f"before\n{results.BEGIN}\n### Small\n")
-    assert text.endswith(f"{results.END}\nafter\n")
+    assert text.startswith(f"before\n{BEGIN}\n### Small\n")
+    assert text.endswith(f"{END}\nafter\n")
     assert "| 1 + 1 (`sum`) | the sum | 2 | 2.00 |  |  |  |" in text
     assert "| half of it | 9 |" in text
     assert "**miss**" in text
-    assert "| ≥ 500 ± 0 | not run yet |" in text
+    assert "| study | figure | published | measured | 95 % interval | IQM | seeds | verdict |" in text
+    assert "| ≥ 500 ± 0 (of one run's episodes) | not run yet |" in text
+    assert "return, training" not in text, "nothing was published of it"
+    notes = (place / "results" / "README.md").read_text()
+    assert "| return, training | – | not run yet |" in notes
+    assert "| seeds | verdict | run, s |" in notes
     assert reproduce.main(["--table"]) == 0
     assert results.README.read_text() == text
     # Another result is another table.
@@ -350,6 +367,93 @@ def test_all_runs_what_has_no_result_or_has_changed(place: Path, monkeypatch: py
     assert ran == ["toss"]
 
 
+def test_all_are_checked_that_have_a_result_once_all_have_been_looked_at(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ran: list[str] = []
+    whole = reproduce.check
+
+    def check(study: Study, *others: Any) -> int:
+        ran.append(study.name)
+        return whole(study, *others)
+
+    monkeypatch.setattr(reproduce, "check", check)
+    assert reproduce.main(["toss", "sum"]) == 0
+    assert reproduce.main(["--all", "--check"]) == 0
+    assert ran == ["toss", "sum"]  # and not the third, which has none
+    # The last to be checked has changed: nothing is run.
+    ran.clear()
+    result = results.read(EXACT)
+    assert result is not None
+    results.write(EXACT, result | {"run": result["run"] | {"kind": "guess"}})
+    assert command_line.exit_code(lambda: reproduce.main(["--all", "--check"])) == 2
+    assert "sum has changed since its result was made: kind: 'guess'" in capsys.readouterr().err
+    assert command_line.exit_code(lambda: reproduce.main(["--check", "toss", "small", "sum"])) == 2
+    said = capsys.readouterr().err
+    assert "small has no result to compare with" in said
+    assert "sum has changed" in said
+    (place / "results" / "sum.json").write_text("{")
+    assert command_line.exit_code(lambda: reproduce.main(["--all", "--check"])) == 1
+    assert "sum.json" in capsys.readouterr().err
+    assert ran == []
+
+
+def test_a_result_that_nobody_can_trace_is_warned_of(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    commit = "0123456789abcdef"
+    for state, warning in (
+        ({"commit": commit, "clean": True}, ""),
+        ({"commit": commit, "clean": False}, "the source had changes that commit 0123456789 does not have"),
+        (None, "it was made outside of git"),
+    ):
+        monkeypatch.setattr(results, "source_state", lambda state=state: state)
+        assert reproduce.main(["sum"]) == 0
+        said = capsys.readouterr().err
+        assert ("sum: this result cannot be traced: " in said) == bool(warning)
+        assert warning in said
+        assert json.loads((place / "results" / "sum.json").read_text())["machine"]["git"] == state
+
+
+def test_what_studies_write_leaves_the_source_as_clean_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def git(*words: str) -> None:
+        name = ("-c", "user.name=nobody", "-c", "user.email=nobody@localhost")
+        subprocess.run(["git", "-C", str(tmp_path), *name, *words], check=True, capture_output=True)
+
+    written = ["README.md", "experiments/results/toss.json"]
+    for path in ("purejaxrl/__init__.py", "experiments/studies.py", *written):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text("1\n")
+    monkeypatch.setattr(results, "ROOT", tmp_path)
+    monkeypatch.setattr(results.purejaxrl, "__file__", str(tmp_path / "purejaxrl" / "__init__.py"))
+    git("init", "-q")
+    git("add", ".")
+    git("commit", "-q", "-m", "all")
+
+    def clean() -> bool:
+        state = results.source_state()
+        assert state is not None
+        return state["clean"]
+
+    assert clean()
+    for path in (*written, "experiments/results/sum.json"):
+        (tmp_path / path).write_text("2\n")
+    assert clean()
+    for path in ("experiments/studies.py", "purejaxrl/new.py"):
+        (tmp_path / path).write_text("2\n")
+        assert not clean()
+        git("add", ".")
+        git("commit", "-q", "-m", "more")
+        assert clean()
+    monkeypatch.undo()
+    monkeypatch.setattr(results, "ROOT", tmp_path)
+    assert not clean(), "the library is another folder's"
+    monkeypatch.setattr(results, "ROOT", Path("/proc"))
+    assert results.source_state() is None
+
+
 def test_a_run_that_is_interrupted_leaves_no_result(
     place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -379,6 +483,7 @@ def test_a_run_that_is_interrupted_leaves_no_result(
         ([], "name a study, or give --all, --list or --table"),
         (["--all", "toss"], "--all takes no names"),
         (["--check", "sum"], "sum has no result to compare with"),
+        (["--check", "sum", "toss"], "toss has no result to compare with"),
     ],
 )
 def test_words_that_make_no_sense(
@@ -390,14 +495,9 @@ def test_words_that_make_no_sense(
 
 
 def test_marks_must_be_in_the_readme(place: Path) -> None:
-    for text in (
-        "none",
-        results.BEGIN,
-        f"{results.END} {results.BEGIN}",
-        f"{results.BEGIN * 2} {results.END}",
-    ):
+    for text in ("none", BEGIN, f"{END} {BEGIN}", f"{BEGIN * 2} {END}"):
         with pytest.raises(InvalidInput, match="once each"):
-            results.with_table(text, "table")
+            results.between(text, results.MARK, "table")
 
 
 def test_hyperparameters_that_came_later_count_only_where_they_are_set() -> None:
@@ -415,6 +515,14 @@ def test_hyperparameters_that_came_later_count_only_where_they_are_set() -> None
     assert results.changes(dataclasses.replace(TRAINED, run=other), result) == [
         "config.discount: 'nothing' in the result, 0.5 now"
     ]
+    for measured in result["run"]["measures"].values():  # as results had it before it went
+        measured["statistic"] = "mean"
+    assert results.changes(TRAINED, result) == []
+    result["run"]["measures"]["greedy"]["statistic"] = "best"
+    assert results.changes(TRAINED, result) == [
+        "measures.greedy.statistic: 'best' in the result, 'nothing' now"
+    ]
+    result["run"]["measures"]["greedy"]["statistic"] = "mean"
     result["run"]["config"]["gone"] = 1
     assert results.changes(TRAINED, result) == ["config.gone: 1 in the result, 'nothing' now"]
 
@@ -459,11 +567,38 @@ def test_every_result_is_of_a_study() -> None:
     assert {path.stem for path in results.RESULTS.glob("*.json")} <= set(DECLARED)
 
 
-def test_the_readme_has_the_table_of_the_results() -> None:
+def test_the_readmes_have_the_tables_of_the_results() -> None:
     text = results.README.read_text()
-    assert results.with_table(text, results.table(studies.SECTIONS)) == text, (
-        "stale: python experiments/reproduce.py --table"
-    )
+    stale = "stale: python experiments/reproduce.py --table"
+    assert results.between(text, results.MARK, results.table(studies.SECTIONS)) == text, stale
+    assert (results.RESULTS / "README.md").read_text() == results.notes(studies.SECTIONS), stale
+
+
+def disagreements(committed: dict[str, Any], found: dict[str, Any]) -> list[str]:
+    """How a second run of a study came out otherwise than its committed result."""
+    said = []
+    for figure, then in committed["figures"].items():
+        # The same keys; on another processor other roundings may lead a few seeds elsewhere.
+        width = max((then["high"] - then["low"]) / 2, 1e-6)
+        if abs(found["figures"][figure]["mean"] - then["mean"]) > width:
+            said.append(f"{figure}: {then['mean']} then, {found['figures'][figure]['mean']} now")
+    if not results.elsewhere(committed, found["conditions"]) and found["digest"] != committed["digest"]:
+        said.append("another digest under the same conditions")
+    return said
+
+
+def test_a_second_run_that_comes_out_otherwise_is_noticed() -> None:
+    outcome = EXACT.run.run("sum")
+    committed = results.result_of(EXACT, outcome)
+    assert disagreements(committed, committed) == []
+    other: dict[str, Any] = committed | {"digest": "0" * 64}
+    assert disagreements(committed, other) == ["another digest under the same conditions"]
+    later = other | {"machine": other["machine"] | {"git": {"commit": "f" * 40, "clean": True}}}
+    assert disagreements(committed, later) == ["another digest under the same conditions"]
+    there = other | {"conditions": other["conditions"] | {"processor": "abacus"}}
+    assert disagreements(committed, there) == []
+    values = dataclasses.replace(outcome, values={"sum": np.array([2.1])})
+    assert disagreements(committed, results.result_of(EXACT, values)) == ["sum: 2.0 then, 2.1 now"]
 
 
 @pytest.mark.slow
@@ -476,13 +611,4 @@ def test_a_short_study_comes_out_as_it_was_committed(
     committed = results.read(study)
     assert committed is not None, "run it and commit its result"
     found = json.loads(json.dumps(results.result_of(study, study.run.run(name))))
-    for figure in study.figures:
-        then, now = committed["figures"][figure], found["figures"][figure]
-        # The same keys; on another processor other roundings may lead a few seeds elsewhere.
-        width = max((then["high"] - then["low"]) / 2, 1e-6)
-        assert abs(now["mean"] - then["mean"]) <= width, figure
-    if (
-        committed["conditions"] == found["conditions"]
-        and committed["machine"]["git"] == found["machine"]["git"]
-    ):
-        assert found["digest"] == committed["digest"]
+    assert disagreements(committed, found) == []

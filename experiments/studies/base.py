@@ -20,39 +20,34 @@ class Published:
     """A figure that somebody published, and what it takes to meet it.
 
     Rules:
-        interval: the value lies in the 95 % bootstrap interval of our mean; or, where the published
-            value has a standard error, that interval and value ± standard error overlap.
-        at least, at most: one-sided; the same, or our mean is beyond the value.
+        interval: the value lies in the 95 % bootstrap interval of our mean.
+        at least, at most: our mean reaches the value.
         exactly: our mean is within ``tolerance`` of it.
     """
 
     value: float
     spread: float | None = None
-    """Standard deviation over ``runs`` independent runs; its standard error is spread / √runs."""
-    runs: int | None = None
-    """How many runs the value is a mean of."""
-    standard_error: float | None = None
-    """Of the value, where that is what was published."""
+    """What the source has after its ±. It is shown and decides nothing."""
+    spread_of: str = ""
+    """What that is, in words: the standard deviation of 3 seeds, say. A spread must have some."""
     rule: Rule = "interval"
     tolerance: float = 0.0
     """Of the rule "exactly"."""
 
     def __post_init__(self) -> None:
         checks.one_of(self, "rule", ("interval", "at least", "at most", "exactly"))
-        checks.finite(self, "value", "spread", "standard_error", "tolerance")
-        checks.within(self, 0, np.inf, "spread", "standard_error", "tolerance")
-
-    @property
-    def error(self) -> float:
-        """The standard error of the value, 0 where nothing is known of it."""
-        if self.standard_error is not None:
-            return self.standard_error
-        return self.spread / math.sqrt(self.runs) if self.spread is not None and self.runs else 0.0
+        checks.finite(self, "value", "spread", "tolerance")
+        checks.within(self, 0, np.inf, "spread", "tolerance")
+        if (self.spread is None) == bool(self.spread_of):
+            raise InvalidInput(
+                "a spread and what it is go together, not"
+                f" spread={self.spread!r} and spread_of={self.spread_of!r}"
+            )
 
     def __str__(self) -> str:
         sign = {"at least": "≥ ", "at most": "≤ "}.get(self.rule, "")
-        spread = self.standard_error if self.standard_error is not None else self.spread
-        return f"{sign}{self.value:g}" + (f" ± {spread:g}" if spread is not None else "")
+        spread = "" if self.spread is None else f" ± {self.spread:g} ({self.spread_of})"
+        return f"{sign}{self.value:g}{spread}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,6 +60,11 @@ class Figure:
     """None is measured for information alone."""
     digits: int = 2
     """Digits after the point."""
+    better: Literal["higher", "lower"] = "higher"
+    """Which way is better: a miss on that side is said to be one."""
+
+    def __post_init__(self) -> None:
+        checks.one_of(self, "better", ("higher", "lower"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +89,7 @@ class Running(Protocol):
         ...
 
     def defaults(self) -> dict[str, Any]:
-        """Of parts of the description, what they are where nothing is said."""
+        """Of parts of the description, what they are where nothing is said; also of parts that are gone."""
         ...
 
     def check(self, figures: Mapping[str, Figure]) -> None:
@@ -117,7 +117,7 @@ class Study:
     measure: str = ""
     """How the published figures were measured, and how ours are."""
     note: str = ""
-    """What differs from the source, and what was tried where a figure is missed."""
+    """What differs from the source, and what was tried where a figure is missed; numbers as in the table."""
     cost: Literal["seconds", "minutes", "hours", "days"] = "seconds"
     """How long it takes on two CPU cores; those of seconds run with the tests, those of days only by name."""
 
@@ -135,9 +135,12 @@ class Verdict:
 
     met: bool
     because: str
+    better: bool = False
+    """Of a miss: the mean is on the better side of the published figure."""
 
     def __str__(self) -> str:
-        return f"{'pass' if self.met else 'miss'}: {self.because}"
+        outcome = "pass" if self.met else "miss (better)" if self.better else "miss"
+        return f"{outcome}: {self.because}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -172,23 +175,30 @@ def measure(values: np.ndarray) -> Measured:
     )
 
 
-def judge(measured: Measured, published: Published) -> Verdict:
+def judge(measured: Measured, figure: Figure) -> Verdict:
     """Holds a measured figure against the published one, by the rule of the latter.
 
     A study of which a seed died has missed: a mean over survivors says too little.
+
+    Raises:
+        InvalidInput: nothing was published of it.
     """
+    published = figure.published
+    if published is None:
+        raise InvalidInput(f"nothing was published of the {figure.what}")
     if measured.died:
         return Verdict(False, f"{measured.died} of {measured.died + measured.seeds} seeds died")
-    value, error, mean = published.value, published.error, measured.mean
+    value, mean = published.value, measured.mean
     if published.rule == "exactly":
         met = abs(mean - value) <= published.tolerance
         return Verdict(met, f"{abs(mean - value):.3g} off, {published.tolerance:g} allowed")
-    if (published.rule == "at least" and mean >= value) or (published.rule == "at most" and mean <= value):
-        return Verdict(True, "reached")
+    above = mean > value
+    side, better = ("above" if above else "below"), above == (figure.better == "higher")
+    if published.rule in ("at least", "at most"):
+        if mean == value or above == (published.rule == "at least"):
+            return Verdict(True, "the mean reaches it")
+        return Verdict(False, f"the mean is {abs(mean - value):.3g} {side}", better)
     if measured.low <= value <= measured.high:
         return Verdict(True, "inside the interval")
-    if measured.low <= value + error and measured.high >= value - error:
-        return Verdict(True, "the interval meets the published ± its standard error")
     beyond = measured.low - value if value < measured.low else value - measured.high
-    side = "above" if value < measured.low else "below"
-    return Verdict(False, f"the interval ends {beyond:.3g} {side}")
+    return Verdict(False, f"the interval ends {beyond:.3g} {side}", better)

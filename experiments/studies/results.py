@@ -1,4 +1,4 @@
-"""What studies came to: a file of JSON each, and the README's table made of them."""
+"""What studies came to: a file of JSON each, and the tables of two READMEs made of them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import math
 import os
 import re
+import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,14 +15,17 @@ from typing import Any
 import jax
 import numpy as np
 
+import purejaxrl
 from purejaxrl.training import provenance
 from purejaxrl.training.record import StorageError, read_json
 from purejaxrl.types import InvalidInput
 from studies.base import Figure, Measured, Outcome, Study, judge, measure
 
-RESULTS = Path(__file__).resolve().parents[1] / "results"
-README = Path(__file__).resolve().parents[2] / "README.md"
-BEGIN, END = "<!-- results of studies: begin -->", "<!-- results of studies: end -->"
+ROOT = Path(__file__).resolve().parents[2]
+RESULTS = ROOT / "experiments" / "results"
+README = ROOT / "README.md"
+MARK = "results of studies"
+"""Of the comments between which the README's table is."""
 MINUS = "−"
 VOLATILE = ("date", "machine", "compile_seconds", "run_seconds")
 """What of a result differs from run to run; all else is the same on the same machine."""
@@ -62,16 +66,47 @@ def figure_of(figure: Figure, values: np.ndarray) -> dict[str, Any]:
         "values": [float(value) if math.isfinite(value) else None for value in values],
         **numbers,
         "published": str(figure.published) if figure.published else None,
-        "verdict": str(judge(found, figure.published)) if figure.published else None,
+        "verdict": str(judge(found, figure)) if figure.published else None,
     }
 
 
 def machine() -> dict[str, Any]:
     """What ran it: no names of hosts, no paths."""
     session = provenance.session()
-    kept = {name: session[name] for name in ("python", "platform", "versions", "git")}
+    kept = {name: session[name] for name in ("python", "platform", "versions")} | {"git": source_state()}
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return kept | {"cores": cores, "devices": [device.device_kind for device in jax.devices()]}
+
+
+def source_state() -> dict[str, Any] | None:
+    """The commit of library and studies, and whether nothing differs from it; None outside of git.
+
+    What the studies write themselves, results and READMEs, is no difference: else a second study in a
+    clean clone would find it changed by the first. A library from elsewhere is one.
+    """
+
+    def git(folder: Path, *arguments: str) -> str:
+        command = ["git", "-C", str(folder), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+
+    library = Path(purejaxrl.__file__).parent
+    written = (":(exclude,top)experiments/results", ":(exclude,top)README.md")
+    try:
+        changed = git(ROOT, "status", "--porcelain", "--", ":(top)", *written)
+        together = git(ROOT, "rev-parse", "--show-toplevel") == git(library, "rev-parse", "--show-toplevel")
+        return {"commit": git(ROOT, "rev-parse", "HEAD"), "clean": together and not changed}
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def untraceable(result: Mapping[str, Any]) -> str | None:
+    """Why nobody could run again what a result is of, in words; None where the source is known."""
+    git = result["machine"]["git"]
+    if git is None:
+        return "it was made outside of git, and does not say of which source"
+    if not git["clean"]:
+        return f"the source had changes that commit {git['commit'][:10]} does not have"
+    return None
 
 
 def path_of(study: Study) -> Path:
@@ -94,17 +129,8 @@ def write(study: Study, result: Mapping[str, Any]) -> Path:
     Raises:
         StorageError: it could not be written.
     """
-    path = path_of(study)
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(text_of(result))
-        partial.replace(path)
-    except OSError as error:
-        raise StorageError(f"{path} could not be written: {error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
-    return path
+    write_text(path_of(study), text_of(result))
+    return path_of(study)
 
 
 def text_of(result: Mapping[str, Any]) -> str:
@@ -127,14 +153,19 @@ def judged(study: Study, result: Mapping[str, Any]) -> dict[str, Any]:
 def changes(study: Study, result: Mapping[str, Any]) -> list[str]:
     """What of a study is not as it was when its result was made, each in words.
 
-    A hyperparameter that has come since counts only if the study sets it to something of its own.
+    A hyperparameter that has come since, or gone, counts only if it has or had a value of its own.
     """
     then, now = flat(result["run"]), flat(portable(study.run.describe()))
     defaults = flat(portable(study.run.defaults()))
+
+    def differ(name: str) -> bool:
+        default = defaults.get(name, ...)
+        return then.get(name, default) != now.get(name, default)
+
     different = [
         f"{name}: {then.get(name, 'nothing')!r} in the result, {now.get(name, 'nothing')!r} now"
         for name in dict.fromkeys([*now, *then])
-        if then.get(name, defaults.get(name, ...)) != now.get(name, ...)
+        if differ(name)
     ]
     if set(result["figures"]) != set(study.figures):
         different.append(f"figures: {sorted(result['figures'])} in the result, {sorted(study.figures)} now")
@@ -168,7 +199,7 @@ def report(study: Study, result: Mapping[str, Any]) -> str:
         found = measure(values_of(result, name))
         lines.append(f"  {figure.what}: {in_words(found, figure)}")
         if figure.published is not None:
-            lines.append(f"    published {figure.published}; {judge(found, figure.published)}")
+            lines.append(f"    published {figure.published}; {judge(found, figure)}")
     lines.append(
         f"  digest {result['digest'][:16]}…, compile {result['compile_seconds']:.1f} s,"
         f" run {result['run_seconds']:.1f} s"
@@ -189,71 +220,137 @@ def in_words(found: Measured, figure: Figure) -> str:
     return f"{mean} ± {deviation} over {found.seeds} seeds, interval [{low}, {high}], IQM {iqm}"
 
 
+def elsewhere(result: Mapping[str, Any], conditions: Mapping[str, Any]) -> list[str]:
+    """How the conditions of a result are others than these, each in words; if not, digests must agree."""
+    return [
+        f"{name} {then!r}, here {conditions.get(name)!r}"
+        for name, then in result["conditions"].items()
+        if then != conditions.get(name)
+    ]
+
+
+COLUMNS = ("study", "figure", "published", "measured", "95 % interval", "IQM", "seeds", "verdict")
+
+
 def table(sections: Mapping[str, Sequence[Study]]) -> str:
-    """The README's table: for each section its figures, and what is to be known of its studies."""
+    """The README's table: for each section the published figures, or one where none is published."""
     lines: list[str] = []
     for title, studies in sections.items():
         if not studies:
             continue
-        lines += [f"### {title}", ""]
-        lines += ["| study | figure | published | measured | 95 % interval | IQM | seeds | run, s | |"]
-        lines += ["| --- | --- | --- | --- | --- | --- | --- | --- | --- |"]
+        lines += [f"### {title}", "", *head(COLUMNS)]
         for study in studies:
-            lines += rows(study, read(study))
-        lines.append("")
-        alike: dict[str, list[str]] = {}
-        for study in studies:
-            alike.setdefault(remarks(study), []).append(f"`{study.name}`")
-        lines += [f"- {', '.join(names)}: {remark}" for remark, names in alike.items()]
+            published = [name for name, figure in study.figures.items() if figure.published is not None]
+            lines += [line_of(cells) for cells in rows(study, read(study), published or [*study.figures][:1])]
         lines.append("")
     return "\n".join(lines).rstrip()
 
 
-def rows(study: Study, result: Mapping[str, Any] | None) -> Iterator[str]:
-    """A study's lines of the table."""
-    for number, (name, figure) in enumerate(study.figures.items()):
+def notes(sections: Mapping[str, Sequence[Study]]) -> str:
+    """The README of the results: every figure, and what is to be known of each source and study."""
+    lines = ["# Results of the studies", "", PREFACE, ""]
+    for title, studies in sections.items():
+        if not studies:
+            continue
+        lines += [f"## {title}", "", *head((*COLUMNS, "run, s"))]
+        for study in studies:
+            result = read(study)
+            seconds = "" if result is None else f"{result['run_seconds']:.1f}"
+            for number, cells in enumerate(rows(study, result, [*study.figures])):
+                lines.append(line_of([*cells, seconds if number == 0 else ""]))
+        lines.append("")
+        sources: dict[tuple[str, str], dict[str, list[str]]] = {}
+        for study in studies:
+            alike = sources.setdefault((study.source, study.measure), {})
+            alike.setdefault(study.note, []).append(f"`{study.name}`")
+        for (source, measured), members in sources.items():
+            names = ", ".join(name for alike in members.values() for name in alike)
+            lines += [f"**{source}.** {sentences(measured)} Studies: {names}.".replace("  ", " "), ""]
+            remarks = {note: alike for note, alike in members.items() if note}
+            lines += [f"- {', '.join(alike)}: {sentences(note)}" for note, alike in remarks.items()]
+            lines += [""] if remarks else []
+    return "\n".join(lines).rstrip() + "\n"
+
+
+PREFACE = """Written by `python experiments/reproduce.py --table`; the repository's README says what the
+columns mean. Figures of which nothing was published are measured for information. After each table, for each
+source: what was published, how it was measured, and where ours departs from it."""
+
+
+def head(columns: Sequence[str]) -> list[str]:
+    """The two lines that a table begins with."""
+    return [line_of(columns), line_of(["---"] * len(columns))]
+
+
+def line_of(cells: Sequence[str]) -> str:
+    """A line of a table."""
+    return f"| {' | '.join(cells)} |"
+
+
+def rows(study: Study, result: Mapping[str, Any] | None, names: Sequence[str]) -> Iterator[list[str]]:
+    """The cells of a study's lines, one for each of the figures named."""
+    for number, name in enumerate(names):
+        figure = study.figures[name]
         first = f"{study.what} (`{study.name}`)" if number == 0 else ""
-        published = str(figure.published or "–")
+        published = typeset(str(figure.published or "–"))
         if result is None:
-            cells = [first, figure.what, published, "not run yet", "", "", "", "", ""]
-        else:
-            found = measure(values_of(result, name))
-            mean, deviation, low, high, iqm = (
-                f"{value:z.{figure.digits}f}"
-                for value in (found.mean, found.deviation, found.low, found.high, found.interquartile_mean)
-            )
-            alone = found.seeds + found.died == 1
-            verdict = "" if figure.published is None else str(judge(found, figure.published))
-            verdict = verdict.replace("miss", "**miss**", 1)
-            cells = [
-                first,
-                figure.what,
-                published,
-                mean if alone else f"{mean} ± {deviation}",
-                "" if alone else f"[{low}, {high}]",
-                "" if alone else iqm,
-                "" if alone else str(found.seeds + found.died),
-                f"{result['run_seconds']:.1f}" if number == 0 else "",
-                verdict,
-            ]
-        numbers = [cell.replace("-", MINUS) for cell in cells[2:6]]
-        yield "| " + " | ".join([*cells[:2], *numbers, *cells[6:]]) + " |"
+            yield [first, figure.what, published, "not run yet", "", "", "", ""]
+            continue
+        found = measure(values_of(result, name))
+        mean, deviation, low, high, iqm = (
+            typeset(f"{value:z.{figure.digits}f}")
+            for value in (found.mean, found.deviation, found.low, found.high, found.interquartile_mean)
+        )
+        alone = found.seeds + found.died == 1
+        verdict = "" if figure.published is None else str(judge(found, figure))
+        yield [
+            first,
+            figure.what,
+            published,
+            mean if alone else f"{mean} ± {deviation}",
+            "" if alone else f"[{low}, {high}]",
+            "" if alone else iqm,
+            "" if alone else str(found.seeds + found.died),
+            re.sub(r"^miss( \(better\))?", r"**miss\1**", verdict),
+        ]
 
 
-def remarks(study: Study) -> str:
-    """Source, how it is measured and what differs, in one line."""
-    said = [f"source: {study.source}", study.measure, study.note]
-    return " ".join(f"{part[0].upper()}{part[1:].rstrip('.')}." for part in said if part)
+def typeset(text: str) -> str:
+    """Text with a minus sign before every negative number."""
+    return re.sub(r"(?<![\w.)])-(?=\d)", MINUS, text)
 
 
-def with_table(text: str, made: str) -> str:
-    """A README's text with the table between the two marks.
+def sentences(said: str) -> str:
+    """What a study says of itself, as a sentence."""
+    return typeset(f"{said[0].upper()}{said[1:].rstrip('.')}.") if said else ""
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text, whole or not at all.
 
     Raises:
-        InvalidInput: the marks are not there, once each and in order.
+        StorageError: it could not be written.
     """
-    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
-        raise InvalidInput(f"the README must have {BEGIN} and after it {END}, once each")
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n{made}\n{END}{after}"
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(text)
+        partial.replace(path)
+    except OSError as error:
+        raise StorageError(f"{path} could not be written: {error}") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def between(text: str, mark: str, made: str) -> str:
+    """A README's text with what was made between the two comments of a name.
+
+    Raises:
+        InvalidInput: the comments are not there, once each and in order.
+    """
+    begin, end = f"<!-- {mark}: begin -->", f"<!-- {mark}: end -->"
+    if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
+        raise InvalidInput(f"the README must have {begin} and after it {end}, once each")
+    before, _, rest = text.partition(begin)
+    _, _, after = rest.partition(end)
+    return f"{before}{begin}\n{made}\n{end}{after}"

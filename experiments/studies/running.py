@@ -39,16 +39,13 @@ class Measure:
     metric: Literal["evaluation_return", "evaluation_length", "episode_return", "episode_length"]
     """Of the greedy policy after an epoch, or of the training episodes that ended in it."""
     epochs: int = 1
-    """Over so many of the last epochs; 0 is all but the warm-up."""
-    statistic: Literal["mean", "best"] = "mean"
-    """The mean over the episodes of those epochs, or the highest epoch's mean among them."""
+    """The mean over the episodes of so many of the last epochs; 0 is all but the warm-up."""
 
     def check(self, num_epochs: int) -> None:
         """Raises InvalidInput where a run of so many epochs does not have it."""
         checks.one_of(
             self, "metric", ("evaluation_return", "evaluation_length", "episode_return", "episode_length")
         )
-        checks.one_of(self, "statistic", ("mean", "best"))
         checks.whole(self, 0, "epochs")
         if self.epochs > num_epochs:
             raise InvalidInput(f"epochs must be at most the run's {num_epochs}, not {self.epochs}")
@@ -60,11 +57,8 @@ class Measure:
         counted = "evaluation_episodes" if self.metric.startswith("evaluation") else "episodes"
         weights = np.where(np.isfinite(values), metrics[counted][:, last], 0.0)
         there = weights.sum(axis=1) > 0
-        if self.statistic == "best":
-            found = np.max(np.where(weights > 0, values, -np.inf), axis=1)
-        else:
-            found = np.sum(np.where(weights > 0, values, 0.0) * weights, axis=1)
-            found = found / np.where(there, weights.sum(axis=1), 1.0)
+        found = np.sum(np.where(weights > 0, values, 0.0) * weights, axis=1)
+        found = found / np.where(there, weights.sum(axis=1), 1.0)
         return np.where(there & (metrics["alive"][:, -1] == 1), found, np.nan)
 
 
@@ -96,6 +90,8 @@ class Trained:
         return {
             "config": checks.numbers(type(self.experiment.config)()),
             "settings": checks.numbers(training.Settings()),
+            # Results say it that were made when a measure could be of the best epoch; none ever was.
+            "measures": {name: {"statistic": "mean"} for name in self.measures},
         }
 
     def check(self, figures: Mapping[str, Figure]) -> None:
@@ -289,9 +285,19 @@ def conditions(seeds: str, environment: str = "") -> dict[str, Any]:
     return {
         "seeds": seeds,
         "platform": jax.default_backend(),
-        "processor": platform.machine(),
+        "processor": processor(),
         "decisive_versions": provenance.decisive_versions(environment),
     }
+
+
+def processor() -> str:
+    """The processor's kind and model: XLA compiles for its instructions, and sums round accordingly."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return ", ".join(dict.fromkeys([platform.machine(), *models[:1]]))
 
 
 def same_names(figures: Mapping[str, Any], measured: Mapping[str, Any]) -> None:

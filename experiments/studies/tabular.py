@@ -40,8 +40,8 @@ def best(name: str, environment: str, what: str, **published: Published) -> Stud
     """The exact figures of a grid world, which bound what learners can reach there."""
     words = {
         "optimal": "return of the best policy",
-        "explored": "return of ε-greedy on it, ε = .1",
-        "soft": "return of the best ε-soft policy, ε = .1",
+        "explored": "return of ε-greedy on it, ε = 0.1",
+        "soft": "return of the best ε-soft policy, ε = 0.1",
     }
     return Study(
         name=name,
@@ -104,11 +104,11 @@ def cliff(
             seeds_per_call=200,
         ),
         figures={
-            "late": Figure("return, episodes 401 to 500", Published(late, standard_error=error)),
+            "late": Figure("return, episodes 401 to 500", Published(late, error, "standard error")),
             "early": Figure("return, episodes 1 to 100", Published(early)),
         },
         source=f"Sutton & Barto (2018), example 6.6; van Seijen et al. (2009), figure 2; {INDEPENDENT}",
-        measure="return of every episode, ε = .1 included, α = .5; published: 400 runs late, 200 early",
+        measure="return of every episode, ε = 0.1 included, α = 0.5; published: 400 runs late, 200 early",
         note=f"equal actions are drawn evenly{note}",
     )
 
@@ -170,7 +170,8 @@ STUDIES: tuple[Study, ...] = (
         -82.0,
         -50.54,
         0.35,
-        "; a plain loop in numpy, written apart, gives -80.5 ± .6 early and -49.8 ± .7 late over 120 runs",
+        "; a plain loop in numpy, written apart, gives -80.5 early and -49.8 late over 120 runs, with"
+        " standard errors of 0.6 and 0.7",
     ),
     cliff(
         "expected_sarsa",
@@ -178,7 +179,8 @@ STUDIES: tuple[Study, ...] = (
         -57.5,
         -20.87,
         0.11,
-        "; a plain loop in numpy, written apart, gives -56.0 ± .3 early and -20.7 ± .2 late over 120 runs",
+        "; a plain loop in numpy, written apart, gives -56.0 early and -20.7 late over 120 runs, with"
+        " standard errors of 0.3 and 0.2",
     ),
     Study(
         name="windy-sarsa",
@@ -194,13 +196,15 @@ STUDIES: tuple[Study, ...] = (
         ),
         figures={
             "length": Figure(
-                "steps an episode, last 2 000 steps", Published(17.0, rule="exactly", tolerance=0.5)
+                "steps an episode, last 2 000 steps",
+                Published(17.0, rule="exactly", tolerance=0.5),
+                better="lower",
             )
         },
-        source="Sutton & Barto (2018), example 6.5: 'about 17 steps', read here as 17 ± .5",
-        measure="published: said of one run's curve; ours: mean over runs, ε = .1 included",
-        note="a plain loop in numpy, written apart, gives 26.3 ± .3 over 60 runs: α = .5 keeps the values"
-        " moving, and 17 is near what the best ε-soft policy takes, 17.05",
+        source="Sutton & Barto (2018), example 6.5: 'about 17 steps', read here as within 0.5 of 17",
+        measure="published: said of one run's curve; ours: mean over runs, ε = 0.1 included",
+        note="a plain loop in numpy, written apart, gives 26.3 over 60 runs, with a standard error of 0.3:"
+        " α = 0.5 keeps the values moving, and 17 is near what the best ε-soft policy takes, 17.05",
     ),
     Study(
         name="random-walk",
@@ -213,7 +217,10 @@ STUDIES: tuple[Study, ...] = (
         ),
         figures={
             f"n{n}": Figure(
-                f"RMS error, n = {n}, α = {rate}", Published(error, standard_error=unsure), digits=3
+                f"RMS error, n = {n}, α = {rate}",
+                Published(error, unsure, "standard error"),
+                digits=3,
+                better="lower",
             )
             for n, (rate, error, unsure) in WALKS.items()
         },
@@ -245,15 +252,17 @@ STUDIES: tuple[Study, ...] = (
                 Settings(total_steps=199_808, num_envs=4, rollout_length=32, num_epochs=40),
                 num_seeds=16,
             ),
-            {"training": Measure("episode_return", 4), "greedy": Measure("evaluation_return")},
+            {"training": Measure("episode_return", 10), "greedy": Measure("evaluation_return")},
         ),
         figures={
-            "training": Figure("return, training episodes of the last tenth", Published(430.95)),
+            "training": Figure("return, training episodes of the last 50k steps", Published(430.95)),
             "greedy": Figure("return, 10 greedy episodes after the run"),
         },
-        source="SLM-Lab, docs/BENCHMARKS.md and its spec sarsa_boltzmann_cartpole_arc",
-        measure="published: moving average of training returns at the end, 4 sessions, no spread printed",
-        note="half the square of the error is minimised, with a clipped gradient and RMSProp",
+        source="SLM-Lab, docs/BENCHMARKS.md and its specs",
+        measure="published: training returns, exploration included, each 500 frames and averaged over the"
+        " last 100 of these figures, which is read as the last 50k frames; 4 sessions, no spread printed",
+        note="spec sarsa_boltzmann_cartpole_arc, which despite its name is ε-greedy; half the square of the"
+        " error is minimised, with a clipped gradient and RMSProp",
         cost="minutes",
     ),
     best(

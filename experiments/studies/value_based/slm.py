@@ -26,11 +26,12 @@ SHARED = dqn.Config(
 )
 """What both tasks have in common; the source's replay is prioritised without weights."""
 SHARED_NOTE = (
-    "of the 4 updates after 4 steps the source makes two on each of two batches, here each has its own"
+    "of the 4 updates after 4 steps the source makes two on each of two batches, here each has its own; a new"
+    " transition has a fixed high priority there, here the largest so far"
 )
 
 
-def slm(task: str, config: dqn.Config, settings: Settings, value: float, spec: str, note: str) -> Study:
+def slm(task: str, config: dqn.Config, settings: Settings, value: float, spec: str, note: str = "") -> Study:
     """A study of four environments with four updates after each of their steps."""
     return Study(
         name=f"ddqn-slm-{task.partition('-')[0].lower()}",
@@ -43,10 +44,10 @@ def slm(task: str, config: dqn.Config, settings: Settings, value: float, spec: s
             "training": Figure("return, training episodes of the last 50k steps", Published(value)),
             "greedy": Figure("return, 10 greedy episodes after the run"),
         },
-        source=f"SLM-Lab, docs/BENCHMARKS.md and its spec {spec}",
+        source="SLM-Lab, docs/BENCHMARKS.md and its specs",
         measure="published: training returns, exploration included, each 500 frames and averaged over the"
         " last 100 of these figures, which is read as the last 50k frames; 4 sessions, no spread printed",
-        note=note,
+        note=f"spec {spec}; {SHARED_NOTE}{note}",
         cost="minutes",
     )
 
@@ -71,8 +72,8 @@ STUDIES: tuple[Study, ...] = (
         ),
         451.51,
         "ddqn_per_boltzmann_cartpole_arc",
-        f"{SHARED_NOTE}; its batches always have the latest transition in them, and its weights decay by .01"
-        " of the step size (AdamW)",
+        "; its batches always have the latest transition in them, and its weights decay by 0.01 of the step"
+        " size (AdamW)",
     ),
     slm(
         "Acrobot-v1",
@@ -92,6 +93,5 @@ STUDIES: tuple[Study, ...] = (
         ),
         -83.92,
         "ddqn_per_acrobot_arc",
-        SHARED_NOTE,
     ),
 )

@@ -73,13 +73,17 @@ def bandit(
             seeds="auto",
         ),
         figures={
-            "regret": Figure("regret an episode, all episodes", Published(value, 0.0032, runs=20), digits=4),
-            "late": Figure("regret an episode, the last 1 000", digits=4),
+            "regret": Figure(
+                "regret an episode, all episodes",
+                Published(value, 0.0032, "read as the standard deviation of 20 runs"),
+                digits=4,
+                better="lower",
+            ),
+            "late": Figure("regret an episode, the last 1 000", digits=4, better="lower"),
         },
         source="LorenJAnderson/bsuite-applications, at Stable-Baselines 3's defaults but for its"
         " model_configs.py",
-        measure="mean over 20 orders of the arms, the even draws of the first 1 000 episodes included; what"
-        " ± is was not said: it is read as the deviation of the 20 runs",
+        measure="mean over 20 orders of the arms, the even draws of the first 1 000 episodes included",
         note=f"the arms' order is drawn from each run's key, not by bsuite's generator{note}",
         cost=cost,
     )
@@ -132,8 +136,8 @@ STUDIES: tuple[Study, ...] = (
         0.01,
         0.0606,
         "minutes",
-        "; of the two QR-DQNs there this is taken for the one at its defaults, with ε = .01: with the other's"
-        " .05 the even draws and ε alone would cost .0725",
+        "; of the two QR-DQNs there this is taken for the one at its defaults, with ε = 0.01: with the"
+        " other's 0.05 the even draws and ε alone would cost 0.0725",
     ),
     Study(
         name="dqn-bsuite-deepsea",
@@ -146,9 +150,9 @@ STUDIES: tuple[Study, ...] = (
         ),
         figures={
             "treasures": Figure("episodes that reach the treasure", Published(0.0, rule="at most")),
-            "bad": Figure("share of the episodes that do not", digits=4),
+            "bad": Figure("share of the episodes that do not", digits=4, better="lower"),
         },
-        source="bsuite, its default DQN (baselines/jax/dqn) and its experiment deep_sea, of which below .9"
+        source="bsuite, its default DQN (baselines/jax/dqn) and its experiment deep_sea, of which below 0.9"
         " of bad episodes would be solved",
         measure="published: unsolved; read as no treasure at all",
         note="equal actions are not drawn at random, and half the square of the error is minimised",

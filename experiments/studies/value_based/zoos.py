@@ -11,10 +11,12 @@ from studies.running import Measure, Trained
 
 SEEDS = 8
 """The published figures are of one run."""
+EPISODES = "standard deviation of one run's episodes"
 MEASURE = (
-    "published: greedy episodes of one trained agent over 150k steps; ± is their standard deviation, which"
-    " says nothing of other runs, so that the figure is taken for a threshold"
+    "published: greedy episodes of one trained agent over 150k steps; their standard deviation says nothing"
+    " of other runs, so that the figure is taken for a threshold"
 )
+SOURCE = "rl-baselines3-zoo, hyperparams/dqn.yml, hyperparams/qrdqn.yml and benchmark.md"
 UNIFORM = "the source acts uniformly at random for its first 1 000 steps, here ε falls from the first step"
 
 
@@ -62,9 +64,8 @@ class Zoo:
     def dqn(self) -> Study:
         """DQN, whose gradients are clipped and whose penalty is Huber's."""
         config = dataclasses.replace(self.config, loss="huber", max_gradient_norm=10.0)
-        source = "rl-baselines3-zoo, hyperparams/dqn.yml and benchmark.md"
         return threshold(
-            "dqn-zoo", "DQN", self.task, config, self.settings, self.published, source, self.note
+            "dqn-zoo", "DQN", self.task, config, self.settings, self.published, SOURCE, self.note
         )
 
     def qr_dqn(self) -> Study:
@@ -75,9 +76,8 @@ class Zoo:
             atoms=self.quantiles,
             optimiser_epsilon=0.01 / self.config.batch_size,
         )
-        source = "rl-baselines3-zoo, hyperparams/qrdqn.yml and benchmark.md"
         return threshold(
-            "qrdqn-zoo", "QR-DQN", self.task, config, self.settings, self.of_quantiles, source, self.note
+            "qrdqn-zoo", "QR-DQN", self.task, config, self.settings, self.of_quantiles, SOURCE, self.note
         )
 
 
@@ -101,9 +101,9 @@ ZOO = (
             num_epochs=16,
             evaluation_episodes=20,
         ),
-        published=Published(500.0, 0.0, rule="at least"),
+        published=Published(500.0, 0.0, EPISODES, rule="at least"),
         quantiles=10,
-        of_quantiles=Published(500.0, 0.0, rule="at least"),
+        of_quantiles=Published(500.0, 0.0, EPISODES, rule="at least"),
         note=(
             f"{UNIFORM}; 256 steps a rollout make it 50 176 steps, as in the source; the source's copies of"
             " the target every 10 steps all fall between two rounds of 128 updates, so that one copy a round"
@@ -129,7 +129,7 @@ ZOO = (
             num_epochs=20,
             evaluation_episodes=20,
         ),
-        published=Published(-76.639, 11.8, rule="at least"),
+        published=Published(-76.639, 11.8, EPISODES, rule="at least"),
         quantiles=25,
         of_quantiles=None,
     ),
@@ -153,9 +153,9 @@ ZOO = (
             num_epochs=37,
             evaluation_episodes=20,
         ),
-        published=Published(-100.849, 9.9, rule="at least"),
+        published=Published(-100.849, 9.9, EPISODES, rule="at least"),
         quantiles=25,
-        of_quantiles=Published(-106.042, 15.5, rule="at least"),
+        of_quantiles=Published(-106.042, 15.5, EPISODES, rule="at least"),
         note=UNIFORM,
     ),
 )
@@ -194,7 +194,7 @@ def stable_baselines(task: str, epsilon_end: float, prioritised: bool, value: fl
         task,
         config,
         Settings(total_steps=100_000, num_epochs=20, evaluation_episodes=20),
-        Published(value, spread, rule="at least"),
+        Published(value, spread, EPISODES, rule="at least"),
         "rl-baselines-zoo (Stable-Baselines 2), hyperparams/dqn.yml, utils/utils.py and benchmark.md",
         note,
     )
