@@ -16,9 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from purejaxrl import checks
 from purejaxrl.environments.base import Vectorised
 from purejaxrl.environments.host import HostEnvironment
+from purejaxrl.environments.knob_checks import check_count
 from purejaxrl.environments.pools import Description, Outcome, Pool, Recipe
 from purejaxrl.environments.pytrees import with_knobs
 from purejaxrl.types import Array, InvalidInput, Key, PyTree
@@ -67,7 +67,7 @@ class RepeatedActions:
     repeats: int
 
     def __post_init__(self) -> None:
-        checks.whole(self, 1, "repeats")
+        check_count("repeats", self.repeats, 1)
 
     @property
     def observation_space(self) -> gymnasium.Space[Any]:
@@ -111,7 +111,7 @@ class RepeatRecipe:
     repeats: int
 
     def __post_init__(self) -> None:
-        checks.whole(self, 1, "repeats")
+        check_count("repeats", self.repeats, 1)
 
     @property
     def name(self) -> str:

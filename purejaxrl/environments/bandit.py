@@ -10,9 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from purejaxrl import checks
 from purejaxrl.environments.base import check_max_episode_steps
-from purejaxrl.environments.knob_checks import array_knob, check_seed, known_zero
+from purejaxrl.environments.knob_checks import array_knob, check_count, check_number, check_seed, known_zero
 from purejaxrl.environments.pytrees import with_knobs
 from purejaxrl.types import Array, InvalidInput, Key
 
@@ -47,8 +46,7 @@ class Bandit:
     values_seed: dataclasses.InitVar[int | None] = None
 
     def __post_init__(self, values_seed: int | None) -> None:
-        checks.within(self, 0, np.inf, "noise")
-        checks.finite(self, "noise")
+        check_number("noise", self.noise, 0)
         check_max_episode_steps(self.max_episode_steps)
         check_seed("values_seed", values_seed)
         if self.values is not None and values_seed is not None:
@@ -56,7 +54,7 @@ class Bandit:
         values = None if self.values is None else array_knob("values", self.values)
         if self.arms is None:
             object.__setattr__(self, "arms", 10 if values is None else (1, *values.shape)[-1])
-        checks.whole(self, 1, "arms")
+        check_count("arms", self.arms, 1)
         if values is None:
             generator = np.random.default_rng(0 if values_seed is None else values_seed)
             values = generator.standard_normal(self.size)
@@ -96,12 +94,15 @@ class Bandit:
 
 
 def bsuite_bandit(
-    mapping_seed: int = 0, arms: int = 11, noise: float | Array = 0.0, max_episode_steps: int | None = None
+    mapping_seed: int | None = 0,
+    arms: int = 11,
+    noise: float | Array = 0.0,
+    max_episode_steps: int | None = None,
 ) -> Bandit:
     """Bsuite's bandit (Osband et al. 2020): rewards from 0 to 1 in equal steps, on arms in a random order.
 
     Args:
-        mapping_seed: the order is drawn from it as bsuite draws it; its experiment has 0 to 19.
+        mapping_seed: the order is drawn from it as bsuite draws it; its experiment has 0 to 19. None is 0.
         arms: how many, at least 1.
         noise: the rewards' standard deviation; 0, but for bsuite's bandit_noise.
         max_episode_steps: as for :class:`Bandit`.
@@ -110,6 +111,8 @@ def bsuite_bandit(
         InvalidInput: a value outside of what is said above.
     """
     check_seed("mapping_seed", mapping_seed)
+    check_count("arms", arms, 1)
     bandit = Bandit(noise=noise, arms=arms, max_episode_steps=max_episode_steps)
-    order = np.random.RandomState(mapping_seed).choice(range(arms), size=arms, replace=False)
+    generator = np.random.RandomState(0 if mapping_seed is None else mapping_seed)
+    order = generator.choice(range(arms), size=arms, replace=False)
     return dataclasses.replace(bandit, values=np.linspace(0, 1, arms)[order].astype(np.float32))

@@ -10,14 +10,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
-from jax.core import Tracer
 
 from purejaxrl.environments.base import check_max_episode_steps
-from purejaxrl.environments.knob_checks import known_zero
-from purejaxrl.types import Array, InvalidInput, Key
+from purejaxrl.environments.knob_checks import check_choice, check_number, check_size, known_zero
+from purejaxrl.environments.pytrees import with_knobs
+from purejaxrl.types import Array, Key
 
 View = Literal["pixels", "vector"]
-KNOBS = ("rows", "columns", "speed", "balls", "noise")
 
 
 @struct.dataclass
@@ -29,8 +28,7 @@ class CatchState:
     ball_column: Array  # [max_balls]
 
 
-@jax.tree_util.register_pytree_with_keys_class
-@dataclasses.dataclass(frozen=True)
+@with_knobs("rows", "columns", "speed", "balls", "noise")
 class Catch:
     """Move the paddle under every ball before it reaches the bottom row, where the paddle is.
 
@@ -87,27 +85,12 @@ class Catch:
 
     def __post_init__(self) -> None:
         check_max_episode_steps(self.max_episode_steps)
-        if self.observation not in get_args(View):
-            raise InvalidInput(f"observation must be 'pixels' or 'vector', not {self.observation!r}")
+        check_choice("observation", self.observation, get_args(View))
         for name, least in (("rows", 2), ("columns", 1), ("balls", 1)):
             size = check_size(name, getattr(self, name), least, getattr(self, f"max_{name}"))
             object.__setattr__(self, f"max_{name}", size)
-        check_number("speed", self.speed, above=0.0)
-        check_number("noise", self.noise, least=0.0, most=1.0 if self.observation == "pixels" else np.inf)
-
-    # Registered by hand, and not as a flax dataclass, because jax rebuilds pytrees with anything for
-    # leaves (axes of a vmap, shapes, None): that must not go through the checks above.
-
-    def tree_flatten_with_keys(self) -> tuple[list[tuple[Any, Any]], tuple[Any, ...]]:
-        knobs = [(jax.tree_util.GetAttrKey(name), getattr(self, name)) for name in KNOBS]
-        return knobs, tuple(getattr(self, field.name) for field in dataclasses.fields(self)[len(KNOBS) :])
-
-    @classmethod
-    def tree_unflatten(cls, static: tuple[Any, ...], knobs: tuple[Any, ...]) -> Catch:
-        catch = object.__new__(cls)
-        for field, value in zip(dataclasses.fields(cls), (*knobs, *static), strict=True):
-            object.__setattr__(catch, field.name, value)
-        return catch
+        check_number("speed", self.speed, above=0)
+        check_number("noise", self.noise, 0, 1 if self.observation == "pixels" else np.inf)
 
     def replace(self, **changes: Any) -> Catch:
         """A copy with some fields changed, and checked like a new one."""
@@ -187,34 +170,3 @@ class Catch:
             used = jnp.concatenate([jnp.ones(1, bool), jnp.repeat(self.in_play(), 3)])
             vector += jnp.where(used, self.noise * jax.random.normal(key, vector.shape, jnp.float32), 0.0)
         return vector
-
-
-def check_size(name: str, value: Any, least: int, largest: int | None) -> int:
-    """Returns the static size for a knob (``largest``, or the knob's own), or raises InvalidInput."""
-    if largest is not None and (not isinstance(largest, int) or isinstance(largest, bool) or largest < least):
-        raise InvalidInput(f"max_{name} must be None or a whole number of at least {least}, not {largest!r}")
-    if isinstance(value, Tracer):
-        if largest is None:
-            raise InvalidInput(f"max_{name} must be given where {name} is traced by jax: it fixes a shape")
-        return largest
-    given = np.asarray(value)
-    if not np.issubdtype(given.dtype, np.integer) or given.size == 0 or given.min() < least:
-        raise InvalidInput(f"{name} must be a whole number of at least {least}, not {value!r}")
-    if largest is not None and given.max() > largest:
-        raise InvalidInput(f"{name} must be at most max_{name}, which is {largest}, not {value!r}")
-    return int(given.max()) if largest is None else largest
-
-
-def check_number(
-    name: str, value: Any, *, above: float = -np.inf, least: float = -np.inf, most: float = np.inf
-) -> None:
-    """Raises InvalidInput where ``value`` is not a finite number, or an array of them, in the range."""
-    if isinstance(value, Tracer):
-        return
-    given = np.asarray(value)
-    number = np.issubdtype(given.dtype, np.integer) or np.issubdtype(given.dtype, np.floating)
-    inside = number and np.all(np.isfinite(given) & (given > above) & (given >= least) & (given <= most))
-    if not inside:
-        accepted = f"above {above:g}" if above > -np.inf else f"of at least {least:g}"
-        accepted += f" and at most {most:g}" if most < np.inf else ""
-        raise InvalidInput(f"{name} must be a number {accepted}, not {value!r}")

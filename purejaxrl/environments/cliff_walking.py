@@ -6,10 +6,9 @@ import gymnasium
 import jax.numpy as jnp
 import numpy as np
 
-from purejaxrl import checks
 from purejaxrl.environments.base import check_max_episode_steps
 from purejaxrl.environments.exact import Outcomes, draw
-from purejaxrl.environments.knob_checks import known_zero
+from purejaxrl.environments.knob_checks import check_count, check_number, known_zero
 from purejaxrl.environments.pytrees import with_knobs
 from purejaxrl.types import Array, Key
 
@@ -46,10 +45,10 @@ class CliffWalking:
     max_episode_steps: int | None = None
 
     def __post_init__(self) -> None:
-        checks.within(self, 0, 1, "slip")
-        checks.finite(self, "fall_reward")
-        checks.whole(self, 2, "rows")
-        checks.whole(self, 3, "columns")
+        check_number("slip", self.slip, 0, 1)
+        check_number("fall_reward", self.fall_reward)
+        check_count("rows", self.rows, 2)
+        check_count("columns", self.columns, 3)
         check_max_episode_steps(self.max_episode_steps)
 
     @property

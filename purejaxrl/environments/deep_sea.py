@@ -9,10 +9,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from purejaxrl import checks
 from purejaxrl.environments.base import check_max_episode_steps
 from purejaxrl.environments.exact import Outcomes, draw
-from purejaxrl.environments.knob_checks import array_knob, check_seed, check_whole_knob
+from purejaxrl.environments.knob_checks import (
+    array_knob,
+    check_count,
+    check_number,
+    check_seed,
+    check_whole_knob,
+)
 from purejaxrl.environments.pytrees import with_knobs
 from purejaxrl.types import Array, InvalidInput, Key
 
@@ -56,8 +61,8 @@ class DeepSea:
     randomise_actions: dataclasses.InitVar[bool] = True
 
     def __post_init__(self, mapping_seed: int | None, randomise_actions: bool) -> None:
-        checks.finite(self, "move_cost")
-        checks.whole(self, 1, "size")
+        check_number("move_cost", self.move_cost)
+        check_count("size", self.size, 1)
         check_max_episode_steps(self.max_episode_steps)
         for name, value in (("stochastic", self.stochastic), ("randomise_actions", randomise_actions)):
             if not isinstance(value, bool):

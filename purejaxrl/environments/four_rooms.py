@@ -9,10 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from purejaxrl import checks
 from purejaxrl.environments.base import check_max_episode_steps
 from purejaxrl.environments.exact import Outcomes, draw
-from purejaxrl.environments.knob_checks import check_choice, check_whole_knob, known_zero
+from purejaxrl.environments.knob_checks import check_choice, check_number, check_whole_knob, known_zero
 from purejaxrl.environments.pytrees import with_knobs
 from purejaxrl.types import Array, Key
 
@@ -80,7 +79,7 @@ class FourRooms:
 
     def __post_init__(self) -> None:
         check_whole_knob("goal", self.goal, 0, NUM_CELLS - 1)
-        checks.within(self, 0, 1, "slip")
+        check_number("slip", self.slip, 0, 1)
         check_choice("observation", self.observation, ("cell", "pixels"))
         check_max_episode_steps(self.max_episode_steps)
 

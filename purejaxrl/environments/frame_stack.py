@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from purejaxrl import checks
 from purejaxrl.environments.base import select
+from purejaxrl.environments.knob_checks import check_count
 from purejaxrl.environments.pytrees import with_knobs
 from purejaxrl.environments.wrappers import Wrapper, begin, check_arrays
 from purejaxrl.types import Array, InvalidInput, Key, PyTree, TimeStep
@@ -49,7 +49,7 @@ class FrameStack(Wrapper):
     actions: bool = False
 
     def __post_init__(self) -> None:
-        checks.whole(self, 1, "frames")
+        check_count("frames", self.frames, 1)
         check_arrays("frame_stack", self.environment)
         space, action_space = self.environment.observation_space, self.environment.action_space
         if not 1 <= len(space.shape) <= 3:

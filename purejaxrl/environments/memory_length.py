@@ -11,8 +11,7 @@ import numpy as np
 from flax import struct
 
 from purejaxrl.environments.base import check_max_episode_steps
-from purejaxrl.environments.catch import check_size
-from purejaxrl.environments.knob_checks import check_whole_knob
+from purejaxrl.environments.knob_checks import check_size, check_whole_knob
 from purejaxrl.environments.pytrees import with_knobs
 from purejaxrl.types import Array, Key
 

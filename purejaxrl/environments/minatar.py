@@ -11,9 +11,9 @@ from typing import Any, Literal, get_args
 import gymnasium
 import jax.numpy as jnp
 
-from purejaxrl import checks
 from purejaxrl.environments.base import check_max_episode_steps
-from purejaxrl.types import Array, InvalidInput
+from purejaxrl.environments.knob_checks import check_choice, check_number
+from purejaxrl.types import Array
 
 SIZE = 10  # rows and columns of the board
 ACTIONS = ("no-op", "left", "up", "right", "down", "fire")
@@ -23,10 +23,9 @@ ActionSet = Literal["full", "minimal"]
 
 def check_options(game: Any) -> None:
     """Raises InvalidInput where one of the options that all games have is not what it may be."""
-    if game.actions not in get_args(ActionSet):
-        raise InvalidInput(f"actions must be 'full' or 'minimal', not {game.actions!r}")
+    check_choice("actions", game.actions, get_args(ActionSet))
     check_max_episode_steps(game.max_episode_steps)
-    checks.within(game, 0, 1, "sticky_action_probability")
+    check_number("sticky_action_probability", game.sticky_action_probability, 0, 1)
 
 
 def action_space(actions: ActionSet, minimal: tuple[int, ...]) -> gymnasium.spaces.Discrete:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import gymnasium
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import struct
-from jax.core import Tracer
 
 from purejaxrl.environments import minatar
+from purejaxrl.environments.knob_checks import check_switch
 from purejaxrl.environments.minatar import DOWN, LEFT, RIGHT, SIZE, UP
 from purejaxrl.environments.pytrees import with_knobs
-from purejaxrl.types import Array, InvalidInput, Key
+from purejaxrl.types import Array, Key
 
 MINIMAL = (minatar.NO_OP, LEFT, UP, RIGHT, DOWN)
 SLOTS = 8  # rows 1 to 8, in each of which there is one thing at a time
@@ -80,9 +79,7 @@ class Asterix:
 
     def __post_init__(self) -> None:
         minatar.check_options(self)
-        ramping = self.difficulty_ramping
-        if not isinstance(ramping, Tracer) and np.asarray(ramping).dtype != bool:
-            raise InvalidInput(f"difficulty_ramping must be True or False, not {ramping!r}")
+        check_switch("difficulty_ramping", self.difficulty_ramping)
 
     @property
     def observation_space(self) -> gymnasium.spaces.MultiBinary:

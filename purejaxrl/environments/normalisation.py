@@ -15,8 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from purejaxrl import checks
 from purejaxrl.environments.base import select
+from purejaxrl.environments.knob_checks import check_number
 from purejaxrl.environments.pytrees import with_knobs
 from purejaxrl.environments.wrappers import Wrapper, begin, check_arrays
 from purejaxrl.types import Array, Key, PyTree, TimeStep
@@ -132,7 +132,7 @@ class NormaliseObservation(Wrapper):
     frozen: bool = False
 
     def __post_init__(self) -> None:
-        checks.within(self, 0, np.inf, "limit", exclusive=True)
+        check_number("limit", self.limit, above=0, finite=False)
         check_arrays("normalise_observation", self.environment)
 
     @property
@@ -199,8 +199,8 @@ class NormaliseReward(Wrapper):
     frozen: bool = False
 
     def __post_init__(self) -> None:
-        checks.within(self, 0, 1, "discount")
-        checks.within(self, 0, np.inf, "limit", exclusive=True)
+        check_number("discount", self.discount, 0, 1)
+        check_number("limit", self.limit, above=0, finite=False)
 
     def begin(self, key: Key, known: dict[str, Any]) -> tuple[NormaliseRewardState, PyTree]:
         inner, observation = begin(self.environment, key, known)

@@ -6,6 +6,7 @@ from typing import Any
 
 from purejaxrl.environments.action_repeat import repeat_actions
 from purejaxrl.environments.frame_stack import FrameStack
+from purejaxrl.environments.knob_checks import check_choice, check_count, check_number
 from purejaxrl.environments.normalisation import NormaliseObservation, NormaliseReward
 from purejaxrl.environments.wrappers import ClipReward, Flicker, StickyActions
 from purejaxrl.types import InvalidInput
@@ -69,15 +70,17 @@ def wrap(environment: Any, **options: Any) -> Any:
     for name, value in options.items():
         if name not in OPTIONS:
             raise InvalidInput(f"{name!r} is no wrapper; they are {', '.join(OPTIONS)}")
-        if name in SWITCHES and value is not None and not isinstance(value, bool):
-            raise InvalidInput(f"{name} must be True or False, not {value!r}")
-        if name not in SWITCHES and value is True and name != "clip_reward":
-            raise InvalidInput(f"{name} must be a number, not True")
+        if value is not None and value is not False:
+            _check(name, value)
     given = {name: value for name, value in options.items() if value is not None and value is not False}
     for name in given:
         tuned = OPTIONS[name]
         if tuned is not None and tuned not in given:
             raise InvalidInput(f"{name} is of no use without {tuned}")
+    if "stack_actions" in given and given["frame_stack"] == 1:
+        raise InvalidInput(
+            "stack_actions is of no use with a frame_stack of 1: no action lies between frames"
+        )
     if given.get("action_repeat", 1) != 1:
         environment = repeat_actions(environment, given["action_repeat"])
     if "sticky_actions" in given:
@@ -95,3 +98,20 @@ def wrap(environment: Any, **options: Any) -> Any:
     if given.get("frame_stack", 1) != 1:
         environment = FrameStack(environment, given["frame_stack"], given.get("stack_actions", False))
     return environment
+
+
+def _check(name: str, value: Any) -> None:
+    """Raises InvalidInput, under the option's name, where one that is given has no such value.
+
+    The wrappers check the same under the names of their fields, which whoever gives options does not know.
+    """
+    if name in SWITCHES:
+        check_choice(name, value, (True, False))
+    elif name in ("sticky_actions", "flicker", "reward_discount"):
+        check_number(name, value, 0, 1)
+    elif name in ("reward_limit", "observation_limit"):
+        check_number(name, value, above=0, finite=False)
+    elif name in ("action_repeat", "frame_stack"):
+        check_count(name, value, 1)
+    elif value is not True:  # clip_reward
+        check_choice(name, value, ("range", "sign"))

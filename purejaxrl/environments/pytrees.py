@@ -7,6 +7,8 @@ from collections.abc import Callable
 from typing import Any, TypeVar, dataclass_transform
 
 import jax
+import numpy as np
+from jax.core import Tracer
 
 T = TypeVar("T")
 
@@ -17,10 +19,13 @@ def with_knobs(*knobs: str) -> Callable[[type[T]], type[T]]:
 
     Unlike flax's dataclasses, one that jax rebuilds does not go through ``__post_init__``: jax does so
     with anything for leaves (axes of a vmap, shapes, None), which a check would refuse.
+
+    Two of a class are equal whose static fields and knobs are, be these numbers or arrays.
     """
 
     def register(cls: type[T]) -> type[T]:
-        made: Any = dataclasses.dataclass(frozen=True)(cls)
+        made: Any = dataclasses.dataclass(frozen=True, eq=False)(cls)
+        made.__eq__, made.__hash__ = _equal, _hash
         names = [field.name for field in dataclasses.fields(made)]
         static = [name for name in names if name not in knobs]
 
@@ -43,3 +48,21 @@ def with_knobs(*knobs: str) -> Callable[[type[T]], type[T]]:
         return made
 
     return register
+
+
+def _equal(one: Any, other: Any) -> Any:
+    if type(one) is not type(other):
+        return NotImplemented
+    (ours, structure), (theirs, another) = jax.tree.flatten(one), jax.tree.flatten(other)
+    return structure == another and all(map(_same, ours, theirs))
+
+
+def _same(knob: Any, other: Any) -> bool:
+    """Whether two knobs are the same, or have the same numbers; what jax traces has none to compare."""
+    if knob is other or isinstance(knob, Tracer) or isinstance(other, Tracer):
+        return knob is other
+    return np.array_equal(knob, other)
+
+
+def _hash(one: Any) -> int:
+    return hash(jax.tree.structure(one))  # arrays have no hash

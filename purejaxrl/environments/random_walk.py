@@ -8,10 +8,9 @@ import gymnasium
 import jax.numpy as jnp
 import numpy as np
 
-from purejaxrl import checks
 from purejaxrl.environments.base import check_max_episode_steps
 from purejaxrl.environments.exact import Outcomes, draw
-from purejaxrl.environments.knob_checks import check_choice
+from purejaxrl.environments.knob_checks import check_choice, check_count, check_number
 from purejaxrl.environments.pytrees import with_knobs
 from purejaxrl.types import Array, InvalidInput, Key
 
@@ -45,8 +44,9 @@ class RandomWalk:
     max_episode_steps: int | None = None
 
     def __post_init__(self) -> None:
-        checks.finite(self, "left_reward", "right_reward")
-        checks.whole(self, 1, "states")
+        check_number("left_reward", self.left_reward)
+        check_number("right_reward", self.right_reward)
+        check_count("states", self.states, 1)
         if self.states % 2 == 0:
             raise InvalidInput(
                 f"states must be an odd number, not {self.states}: the walk begins in the middle"

@@ -8,10 +8,9 @@ import gymnasium
 import jax.numpy as jnp
 import numpy as np
 
-from purejaxrl import checks
 from purejaxrl.environments.base import check_max_episode_steps
 from purejaxrl.environments.exact import Outcomes, draw
-from purejaxrl.environments.knob_checks import check_choice, known_zero
+from purejaxrl.environments.knob_checks import check_choice, check_number, known_zero
 from purejaxrl.environments.pytrees import with_knobs
 from purejaxrl.types import Array, Key
 
@@ -45,7 +44,7 @@ class WindyGridworld:
     max_episode_steps: int | None = None
 
     def __post_init__(self) -> None:
-        checks.within(self, 0, 1, "gust")
+        check_number("gust", self.gust, 0, 1)
         check_choice("moves", self.moves, (4, 8, 9))
         check_max_episode_steps(self.max_episode_steps)
 

@@ -24,8 +24,8 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from purejaxrl import checks
 from purejaxrl.environments.base import select
+from purejaxrl.environments.knob_checks import check_choice, check_number
 from purejaxrl.environments.pytrees import with_knobs
 from purejaxrl.types import Array, InvalidInput, Key, PyTree, TimeStep
 
@@ -114,7 +114,7 @@ class StickyActions(Wrapper):
     probability: float | Array = 0.25
 
     def __post_init__(self) -> None:
-        checks.within(self, 0, 1, "probability")
+        check_number("probability", self.probability, 0, 1)
 
     def begin(self, key: Key, known: dict[str, Any]) -> tuple[StickyState, PyTree]:
         inner, observation = begin(self.environment, key, known)
@@ -145,7 +145,7 @@ class ClipReward(Wrapper):
     to: Literal["range", "sign"] = "range"
 
     def __post_init__(self) -> None:
-        checks.one_of(self, "to", ("range", "sign"))
+        check_choice("to", self.to, ("range", "sign"))
 
     def begin(self, key: Key, known: dict[str, Any]) -> tuple[Any, PyTree]:
         return begin(self.environment, key, known)
@@ -169,7 +169,7 @@ class Flicker(Wrapper):
     probability: float | Array = 0.5
 
     def __post_init__(self) -> None:
-        checks.within(self, 0, 1, "probability")
+        check_number("probability", self.probability, 0, 1)
         check_arrays("flicker", self.environment)
 
     @property
