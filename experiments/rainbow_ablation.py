@@ -1,14 +1,17 @@
 """Rainbow without each of its parts, and DQN without any: what each is worth, with intervals.
 
 python experiments/rainbow_ablation.py --num-seeds 10 --tasks acrobot
+python experiments/rainbow_ablation.py --publish --table
 
 Every part is a switch of one Config (``purejaxrl/agents/dqn.py``), so that nothing else differs; only
 exploration has to: without noisy layers it is ε-greedy. Each run's return is brought to a scale from
 random play (0) to what is known to be possible (1), and averaged over the epochs of the run, so that
 learning sooner counts. Over tasks and seeds these are aggregated by the interquartile mean, with
-stratified bootstrap intervals.
+stratified bootstrap intervals; how likely Rainbow is to beat a variant has one, too.
 
-Leaves ablation.json and ablation.png beside the runs' own folders, and goes on where it was interrupted.
+Leaves rainbow-ablation.json and rainbow-ablation.png beside the runs' own folders, and goes on where it was
+interrupted. With --publish they go to experiments/results/figures/, from which --table writes the README's
+table; --table alone runs nothing.
 
 Source: Hessel et al. (2018), "Rainbow: combining improvements in deep reinforcement learning", figure 3;
 Agarwal et al. (2021), "Deep reinforcement learning at the edge of the statistical precipice".
@@ -17,22 +20,24 @@ Agarwal et al. (2021), "Deep reinforcement learning at the edge of the statistic
 from __future__ import annotations
 
 import dataclasses
-import json
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tyro
 from rich.console import Console
+from studies import results, running
 
-from purejaxrl import analysis
+from purejaxrl import analysis, checks
 from purejaxrl.agents import dqn
 from purejaxrl.analysis.figures import blank_figure
 from purejaxrl.command_line import exit_code, stopped_by_signals, use_cache, use_devices
 from purejaxrl.console import run_with_progress
 from purejaxrl.training import Experiment, Keeping, Settings, read_metrics
+from purejaxrl.training.record import read_json
 from purejaxrl.types import InvalidInput
 
 RAINBOW = dqn.Config(
@@ -43,6 +48,7 @@ RAINBOW = dqn.Config(
     max_gradient_norm=10.0,
     priority_exponent=0.5,
     hidden_sizes=(64, 64),
+    stream_sizes=(64,),
     batch_size=64,
     buffer_capacity=20_000,
     warmup_steps=1_000,
@@ -53,6 +59,8 @@ RAINBOW = dqn.Config(
     noisy=True,
     distribution="categorical",
 )
+"""With a hidden layer in each stream, which every variant keeps: linear streams would make of dueling
+another way to write the same function."""
 WITHOUT: Mapping[str, dict[str, Any]] = {
     "double": {"double": False},
     "dueling": {"dueling": False},
@@ -62,6 +70,13 @@ WITHOUT: Mapping[str, dict[str, Any]] = {
     "distribution": {"distribution": "none"},
 }
 """What turns each part off."""
+
+
+NAME = "rainbow-ablation"
+MARK = "results of the ablation"
+"""Of the comments between which the README's table is."""
+BASELINES = ("Rainbow", "DQN")
+"""Which every variant is compared with."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,6 +117,10 @@ class Arguments:
     """Root of every random number."""
     output: Path = Path("runs/rainbow-ablation")
     """The folder of all runs."""
+    publish: bool = False
+    """Write table and figure to experiments/results/figures/."""
+    table: bool = False
+    """Write the README's table from what is published; alone, it runs nothing."""
 
 
 def variants() -> dict[str, dict[str, Any]]:
@@ -127,6 +146,11 @@ def experiment_of(task: Task, changes: Mapping[str, Any], given: Arguments) -> E
     )
 
 
+def published() -> Path:
+    """The folder of the record and the figure that are committed."""
+    return results.RESULTS / "figures"
+
+
 def scores_of(curves: Mapping[str, np.ndarray], task: Task) -> np.ndarray:
     """Returns ``[num_seeds, num_epochs]`` from random (0) to best (1); of a seed that died, 0."""
     returns = np.where(curves["alive"] == 1, curves["evaluation_return"], task.random)
@@ -134,92 +158,248 @@ def scores_of(curves: Mapping[str, np.ndarray], task: Task) -> np.ndarray:
     return np.nan_to_num((returns[:, 1:] - task.random) / (task.best - task.random), nan=0.0)
 
 
-def draw(scores: Mapping[str, np.ndarray], steps: np.ndarray, path: Path, tasks: int, seeds: int) -> None:
-    """Curves on the left, what each part is worth on the right.
+def summary(scores: Mapping[str, np.ndarray], tasks: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """What runs' scores ``[num_seeds, num_tasks]`` come to, for each variant."""
+    found = {}
+    for name, values in scores.items():
+        found[name] = {
+            "score": float(analysis.interquartile_mean(values)),
+            "interval": [*analysis.stratified_interval(values, analysis.interquartile_mean)],
+            "by_task": dict(zip(tasks, values.mean(axis=0).tolist(), strict=True)),
+        }
+        for other in BASELINES:
+            found[name][f"{other.lower()}_better"] = analysis.probability_of_improvement(
+                scores[other], values
+            )
+            found[name][f"{other.lower()}_better_interval"] = [
+                *analysis.improvement_interval(scores[other], values)
+            ]
+    return found
 
-    ``scores`` are ``[num_seeds, num_tasks, num_epochs]``.
+
+def scores_in(record: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Each variant's scores ``[num_seeds, num_tasks]``, averaged over the run, out of a record."""
+    return {
+        name: np.stack([*variant["scores"].values()], axis=1) for name, variant in record["variants"].items()
+    }
+
+
+def judged(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A record with its statistics worked out again from its scores."""
+    tasks = [*record["variants"]["Rainbow"]["scores"]]
+    found = summary(scores_in(record), tasks)
+    variants = {name: {**variant, **found[name]} for name, variant in record["variants"].items()}
+    return {**record, "variants": variants}
+
+
+def table(record: Mapping[str, Any]) -> str:
+    """The README's table of a record, and what its intervals tell apart."""
+    variants = record["variants"]
+    tasks = [*variants["Rainbow"]["by_task"]]
+    lines = results.head(("variant", "score", *tasks, "P(Rainbow better)", "P(DQN better)"))
+    for name, row in variants.items():
+        better = [
+            f"{row[f'{other}_better']:.2f} {in_brackets(row[f'{other}_better_interval'])}"
+            if name.lower() != other
+            else "–"
+            for other in ("rainbow", "dqn")
+        ]
+        means = [f"{value:.2f}" for value in row["by_task"].values()]
+        lines.append(
+            results.line_of([name, f"{row['score']:.3f} {in_brackets(row['interval'], 3)}", *means, *better])
+        )
+    steps, seeds = f"{record['total_steps']:,}".replace(",", " "), record["num_seeds"]
+    lines += ["", f"{steps} steps, {seeds} seeds of each variant in each task."]
+    return "\n".join([*lines, *(finding(variants, other) for other in BASELINES), by_score(variants)])
+
+
+def in_brackets(interval: Sequence[float], digits: int = 2) -> str:
+    """An interval as the table has it."""
+    return f"[{interval[0]:.{digits}f}, {interval[1]:.{digits}f}]"
+
+
+def finding(variants: Mapping[str, Mapping[str, Any]], baseline: str) -> str:
+    """Which variants the intervals tell apart from a baseline: those that do not hold one half."""
+    below, above, neither = [], [], []
+    for name, row in variants.items():
+        low, high = row[f"{baseline.lower()}_better_interval"]
+        if name != baseline:
+            (below if low > 0.5 else above if high < 0.5 else neither).append(name)
+    said = [
+        f"{words} {', '.join(names)}"
+        for words, names in (("worse:", below), ("better:", above), ("not told apart:", neither))
+        if names
+    ]
+    return f"Against {baseline}, as its interval of P({baseline} better) lies about ½, {'; '.join(said)}."
+
+
+def by_score(variants: Mapping[str, Mapping[str, Any]]) -> str:
+    """Which variants' scores are above and below plain DQN's, whatever their intervals."""
+    plain = variants["DQN"]["score"]
+    sides = (
+        ("above DQN", [name for name, row in variants.items() if row["score"] > plain]),
+        ("below it", [name for name, row in variants.items() if row["score"] < plain]),
+    )
+    said = [
+        f"{words} {'is' if len(names) == 1 else 'are'} {', '.join(names)}" for words, names in sides if names
+    ]
+    return f"By score: {'; '.join(said) or 'all are alike'}."
+
+
+def colours_of(names: Sequence[str]) -> dict[str, str]:
+    """A colour of its own for each variant."""
+    others = iter(("tab:blue", "tab:orange", "tab:green", "tab:purple", "tab:brown", "tab:cyan"))
+    heavy = {"Rainbow": "black", "DQN": "tab:red"}
+    return {name: heavy.get(name) or next(others) for name in names}
+
+
+def draw(record: Mapping[str, Any], curves: Mapping[str, np.ndarray], steps: np.ndarray, path: Path) -> None:
+    """Learning curves, scores, performance profiles, and how likely Rainbow is to be better.
+
+    ``curves`` are scores ``[num_seeds, num_tasks, num_epochs]`` after so many ``steps``.
     """
-    figure = blank_figure(11, 4.4)
-    left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))
-    for row, (name, values) in enumerate(scores.items()):
-        colour = {"Rainbow": "black", "DQN": "tab:red"}.get(name, f"C{row % 10}")
-        heavy = name in ("Rainbow", "DQN")
+    figure = blank_figure(11, 8.4)
+    (upper_left, upper_right), (lower_left, lower_right) = figure.subplots(2, 2, width_ratios=(1.25, 1))
+    colours = colours_of([*curves])
+    for name, values in curves.items():
+        width = 2.2 if name in BASELINES else 1.2
         middle = [analysis.interquartile_mean(values[:, :, epoch]) for epoch in range(values.shape[2])]
-        left.plot(steps, middle, color=colour, linewidth=2.2 if heavy else 1.2, label=name)
-        if heavy:
+        upper_left.plot(steps, middle, color=colours[name], linewidth=width, label=name)
+        if name in BASELINES:
             bands = [
                 analysis.stratified_interval(values[:, :, epoch], analysis.interquartile_mean)
                 for epoch in range(values.shape[2])
             ]
-            left.fill_between(steps, *np.transpose(bands), color=colour, alpha=0.15, linewidth=0)
-        whole = values.mean(axis=2)
-        low, high = analysis.stratified_interval(whole, analysis.interquartile_mean)
-        right.barh(row, high - low, left=low, height=0.6, color=colour, alpha=0.45)
-        point = analysis.interquartile_mean(whole)
-        right.plot([point, point], [row - 0.3, row + 0.3], color=colour, linewidth=2)
-    left.set(xlabel="thousands of environment steps", ylabel="interquartile mean of scores")
-    left.legend(fontsize=8)
-    right.set_yticks(range(len(scores)), list(scores))
-    right.invert_yaxis()
-    right.set_xlabel("score over the run: interquartile mean, 95 %")
-    for axes in (left, right):
+            upper_left.fill_between(steps, *np.transpose(bands), color=colours[name], alpha=0.15, linewidth=0)
+    scores = scores_in(record)
+    thresholds = np.linspace(min(map(np.min, scores.values())), max(map(np.max, scores.values())), 101)
+    for name, values in scores.items():
+        width = 2.2 if name in BASELINES else 1.2
+        share, low, high = analysis.performance_profile(values, thresholds)
+        lower_left.step(thresholds, share, where="post", color=colours[name], linewidth=width, label=name)
+        if name in BASELINES:
+            lower_left.fill_between(
+                thresholds, low, high, color=colours[name], alpha=0.15, linewidth=0, step="post"
+            )
+    for row, (name, variant) in enumerate(record["variants"].items()):
+        bars = [(upper_right, variant["score"], variant["interval"])]
+        if name != "Rainbow":
+            bars += [(lower_right, variant["rainbow_better"], variant["rainbow_better_interval"])]
+        for axes, point, (low, high) in bars:
+            axes.barh(row, high - low, left=low, height=0.6, color=colours[name], alpha=0.45)
+            axes.plot([point, point], [row - 0.3, row + 0.3], color=colours[name], linewidth=2)
+    upper_left.set(xlabel="thousands of environment steps", ylabel="interquartile mean of scores")
+    upper_left.legend(fontsize=8)
+    lower_left.set(xlabel="score over the run", ylabel="share of runs that score more", ylim=(-0.02, 1.02))
+    upper_right.set_xlabel("score over the run: interquartile mean, 95 %")
+    lower_right.set_xlabel("probability that Rainbow scores more, 95 %")
+    lower_right.axvline(0.5, color="black", linewidth=0.8, linestyle=":")
+    for axes in (upper_right, lower_right):
+        axes.set_yticks(range(len(scores)), [*scores])
+        axes.invert_yaxis()
+        axes.use_sticky_edges = False  # else the lowest bar begins at the frame
+        axes.margins(x=0.06)
+    for axes in (upper_left, upper_right, lower_left, lower_right):
         axes.grid(alpha=0.3)
-    figure.suptitle(f"Rainbow without each part: {tasks} tasks, {seeds} seeds each", fontsize=11)
+    tasks = len(record["variants"]["Rainbow"]["scores"])
+    figure.suptitle(
+        f"Rainbow without each part: {tasks} tasks, {record['num_seeds']} seeds each", fontsize=11
+    )
     figure.savefig(path, dpi=150)
 
 
-def main() -> int:
-    """Runs every variant in every task, and draws what came of them."""
-    given = tyro.cli(Arguments, description=__doc__)
+def main(words: Sequence[str]) -> int:
+    """Runs every variant in every task and draws what came of them; or writes the README's table."""
+    given = tyro.cli(Arguments, args=words, description=__doc__)
     unknown = [name for name in given.tasks if name not in TASKS]
     if unknown or not given.tasks:
         raise InvalidInput(f"tasks must be some of {', '.join(TASKS)}, not {', '.join(unknown) or 'none'}")
+    checks.whole(given, 1, "num_seeds", "total_steps")
+    if given.publish or not given.table:
+        code = run(given)
+        if code != 0:
+            return code
+    if given.table:
+        path = published() / f"{NAME}.json"
+        record = read_json(path)
+        if record is None:
+            raise InvalidInput(f"nothing is published: {path} is not there; see --publish")
+        results.write_text(path, results.text_of(judged(record)))
+        text = results.between(results.README.read_text(), MARK, table(judged(record)))
+        results.write_text(results.README, text)
+        print(f"{results.README.name}: the table of {len(record['variants'])} variants")
+    return 0
+
+
+def run(given: Arguments) -> int:
+    """Runs every variant in every task, prints what came of them and writes record and figure."""
     use_devices("all", None, given.num_seeds)
     use_cache(None)
-    console = Console(stderr=True, soft_wrap=True)
-    scores: dict[str, list[np.ndarray]] = {name: [] for name in variants()}
+    console = Console(stderr=True, soft_wrap=True, markup=False, highlight=False)
+    curves: dict[str, list[np.ndarray]] = {name: [] for name in variants()}
+    parts: dict[str, dict[str, Any]] = {name: {"changes": {}, "digests": {}} for name in variants()}
     steps = np.zeros(0)
-    number, of = 0, len(given.tasks) * len(scores)
+    experiments = {
+        (task, name): experiment_of(TASKS[task], changes, given)
+        for task in given.tasks
+        for name, changes in variants().items()
+    }
+    rainbow = checks.numbers(RAINBOW)
     with stopped_by_signals():
-        for task in given.tasks:
-            for name, changes in variants().items():
-                number += 1
-                experiment = experiment_of(TASKS[task], changes, given)
-                folder = given.output / task / name.lower().replace(" ", "-")
-                result = run_with_progress(
-                    experiment,
-                    folder,
-                    console,
-                    Keeping(checkpoint_every=6, keep=1),
-                    resume=True,
-                    prefix=f"{number} of {of}, {task}, {name}: ",
-                )
-                if result.ended == "interrupted":
-                    return 130
-                curves = read_metrics(folder)
-                steps = np.nanmax(curves["environment_steps"], axis=0)[1:]
-                scores[name].append(scores_of(curves, TASKS[task]))
-    stacked = {name: np.stack(of_tasks, axis=1) for name, of_tasks in scores.items()}
-    rows = {}
-    print(f"\n{'variant':<18}{'score':>7}  {'95 % interval':<16}{'P(Rainbow better)':>18}")
+        for number, ((task, name), experiment) in enumerate(experiments.items(), start=1):
+            folder = given.output / task / name.lower().replace(" ", "-")
+            result = run_with_progress(
+                experiment,
+                folder,
+                console,
+                Keeping(checkpoint_every=6, keep=1),
+                resume=True,
+                prefix=f"{number} of {len(experiments)}, {task}, {name}: ",
+            )
+            if result.ended == "interrupted":
+                return 130
+            metrics = read_metrics(folder)
+            steps = np.nanmax(metrics["environment_steps"], axis=0)[1:]
+            curves[name].append(scores_of(metrics, TASKS[task]))
+            config = checks.numbers(experiment.config)
+            parts[name]["changes"][task] = {
+                field: value for field, value in config.items() if value != rainbow[field]
+            }
+            parts[name]["digests"][task] = running.digest(result.runners.agent.params)
+    stacked = {name: np.stack(of_tasks, axis=1) for name, of_tasks in curves.items()}
     for name, values in stacked.items():
-        whole = values.mean(axis=2)
-        low, high = analysis.stratified_interval(whole, analysis.interquartile_mean)
-        better = analysis.probability_of_improvement(stacked["Rainbow"].mean(axis=2), whole)
-        rows[name] = {
-            "score": float(analysis.interquartile_mean(whole)),
-            "interval": [low, high],
-            "rainbow_better": better,
-            "by_task": dict(zip(given.tasks, whole.mean(axis=0).tolist(), strict=True)),
-            "scores": {task: whole[:, i].tolist() for i, task in enumerate(given.tasks)},
+        means = values.mean(axis=2)
+        parts[name]["scores"] = {task: means[:, i].tolist() for i, task in enumerate(given.tasks)}
+    first = next(iter(experiments.values()))
+    record = judged(
+        {
+            "num_seeds": given.num_seeds,
+            "total_steps": given.total_steps,
+            "seed": given.seed,
+            "rainbow": rainbow,
+            "settings": checks.numbers(first.settings),
+            "tasks": {task: checks.numbers(TASKS[task]) for task in given.tasks},
+            "conditions": running.conditions(running.seeds_.resolve(first.seeds)),
+            "date": time.strftime("%Y-%m-%d"),
+            "machine": results.machine(),
+            "variants": parts,
         }
-        print(f"{name:<18}{rows[name]['score']:>7.3f}  [{low:.3f}, {high:.3f}]{better:>14.2f}")
-    written = {"num_seeds": given.num_seeds, "total_steps": given.total_steps, "seed": given.seed}
-    (given.output / "ablation.json").write_text(json.dumps(written | {"variants": rows}, indent=1) + "\n")
-    draw(stacked, steps / 1000, given.output / "ablation.png", len(given.tasks), given.num_seeds)
-    print(f"\n{given.output}/ablation.png")
+    )
+    print(f"\n{'variant':<18}{'score':>7}  {'95 % interval':<16}  P(Rainbow better)")
+    for name, row in record["variants"].items():
+        print(
+            f"{name:<18}{row['score']:>7.3f}  {in_brackets(row['interval'], 3):<16}"
+            f"  {row['rainbow_better']:.2f} {in_brackets(row['rainbow_better_interval'])}"
+        )
+    folder = published() if given.publish else given.output
+    results.write_text(folder / f"{NAME}.json", results.text_of(record))
+    draw(record, stacked, steps / 1000, folder / f"{NAME}.png")
+    print(f"\n{folder}/{NAME}.png")
+    doubt = results.untraceable(record)
+    if given.publish and doubt is not None:
+        console.print(f"warning: this result cannot be traced: {doubt}")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(exit_code(main))
+    sys.exit(exit_code(lambda: main(sys.argv[1:])))

@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import dataclasses
 import statistics
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -25,8 +26,10 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from purejaxrl import checks
+from purejaxrl.command_line import exit_code
 from purejaxrl.memory import PrioritisedReplay, Replay, sum_tree
-from purejaxrl.types import Array, Key, PyTree, Transition
+from purejaxrl.types import Array, InvalidInput, Key, PyTree, Transition
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +50,15 @@ class Arguments:
     """Iterations in a measurement."""
     repeats: int = 5
     """Rounds: how often each memory is measured, in turn with the others."""
+
+
+def check(arguments: Arguments) -> None:
+    """Raises InvalidInput where there is nothing to measure, or a number cannot be."""
+    names = ("capacities", "seeds", "batch_size", "num_envs", "n_step", "iterations", "repeats")
+    checks.whole(arguments, 1, *names)
+    for name in ("capacities", "seeds"):
+        if not getattr(arguments, name):
+            raise InvalidInput(f"{name} must name one number or more")
 
 
 def memories(arguments: Arguments, capacity: int) -> dict[str, Replay | PrioritisedReplay]:
@@ -107,8 +119,10 @@ def contestant(memory: Any, seeds: int, arguments: Arguments) -> Callable[[], fl
     return measure
 
 
-def main(arguments: Arguments) -> None:
+def main(words: Sequence[str]) -> int:
     """Measures all and prints the table."""
+    arguments = tyro.cli(Arguments, args=words, description=__doc__)
+    check(arguments)
     console = Console()
     names = list(memories(arguments, arguments.num_envs))
     table = Table(title="µs an iteration (ratio to the first in the same round)")
@@ -130,7 +144,8 @@ def main(arguments: Arguments) -> None:
             cells.append(f"{cost:.1f} ({ratio:.1f})")
         table.add_row(str(seeds), f"{capacity:,}", *cells)
     console.print(table)
+    return 0
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Arguments))
+    sys.exit(exit_code(lambda: main(sys.argv[1:])))
