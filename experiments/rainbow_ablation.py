@@ -220,17 +220,17 @@ def in_brackets(interval: Sequence[float], digits: int = 2) -> str:
 
 def finding(variants: Mapping[str, Mapping[str, Any]], baseline: str) -> str:
     """Which variants the intervals tell apart from a baseline: those that do not hold one half."""
-    below, above, neither = [], [], []
+    above, below, neither = [], [], []
     for name, row in variants.items():
         low, high = row[f"{baseline.lower()}_better_interval"]
         if name != baseline:
-            (below if low > 0.5 else above if high < 0.5 else neither).append(name)
+            (above if low > 0.5 else below if high < 0.5 else neither).append(name)
     said = [
-        f"{words} {', '.join(names)}"
-        for words, names in (("worse:", below), ("better:", above), ("not told apart:", neither))
+        f"{words} for {', '.join(names)}"
+        for words, names in (("lies above ½", above), ("lies below ½", below), ("holds ½", neither))
         if names
     ]
-    return f"Against {baseline}, as its interval of P({baseline} better) lies about ½, {'; '.join(said)}."
+    return f"The interval of P({baseline} better) {'; it '.join(said)}."
 
 
 def by_score(variants: Mapping[str, Mapping[str, Any]]) -> str:
