@@ -32,7 +32,7 @@ def test_a_small_one_prints_a_line_with_every_memory(capsys: pytest.CaptureFixtu
         ("--batch-size -1", "batch_size must be a whole number of at least 1, not -1"),
         ("--num-envs 0", "num_envs must be a whole number of at least 1, not 0"),
         ("--n-step 0", "n_step must be a whole number of at least 1, not 0"),
-        ("--capacities 2 --seeds 1", "3 steps"),
+        ("--capacities 2 --seeds 1", "3 in a row"),
     ],
 )
 def test_what_cannot_be_measured_is_one_clear_error(
