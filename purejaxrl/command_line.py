@@ -8,6 +8,7 @@ import dataclasses
 import importlib.util
 import logging
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -248,9 +249,14 @@ def parse(
             environment=chosen.environment,
             num_seeds=num_seeds,
         ),
-        description=f"{(agent.__doc__ or '').strip()}\n\nPreset {chosen.preset}: {defaults.source}. "
+        description=f"{plain(agent.__doc__ or '').strip()}\n\nPreset {chosen.preset}: {defaults.source}. "
         f"Others: {', '.join(presets.PRESETS[agent.__name__.rpartition('.')[2]])}.",
     )
+
+
+def plain(text: str) -> str:
+    """A docstring without the markup of documentation: the names of roles, and the ticks around code."""
+    return re.sub(r"(?::[\w:]+:)?(`+)[~.]*(.+?)\1", r"\2", text)
 
 
 def use_devices(devices: int | Literal["all"], threads: int | None, num_members: int) -> None:

@@ -113,5 +113,5 @@ def _check(name: str, value: Any) -> None:
         check_number(name, value, above=0, finite=False)
     elif name in ("action_repeat", "frame_stack"):
         check_count(name, value, 1)
-    elif value is not True:  # clip_reward
-        check_choice(name, value, ("range", "sign"))
+    elif value is not True and not (isinstance(value, str) and value in ("range", "sign")):
+        raise InvalidInput(f"clip_reward must be True, 'range' or 'sign', not {value!r}")

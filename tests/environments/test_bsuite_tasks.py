@@ -265,6 +265,13 @@ def test_bsuite_bandit_equals_bsuite() -> None:
         assert ours.action_space == gymnasium.spaces.Discrete(theirs.action_spec().num_values)
 
 
+def test_no_seed_is_the_same_seed_each_time() -> None:
+    """None is what each of them says it is, and nothing comes from the operating system."""
+    assert bsuite_bandit(mapping_seed=None) == bsuite_bandit(mapping_seed=0) != bsuite_bandit(mapping_seed=1)
+    assert Bandit(values_seed=None) == Bandit(values_seed=0) != Bandit(values_seed=1)
+    assert DeepSea(mapping_seed=None) == DeepSea(mapping_seed=42) != DeepSea(mapping_seed=0)
+
+
 def test_bandit_pays_its_values_and_noise_of_its_own_in_every_pull() -> None:
     bandit = Bandit(arms=3, values_seed=4, noise=2.0)
     values = np.asarray(bandit.values)

@@ -17,6 +17,7 @@ import purejaxrl.environments as environments
 from purejaxrl.environments import exact, four_rooms, vectorise
 from purejaxrl.environments.base import VectorState, begin_episodes
 from purejaxrl.environments.cliff_walking import CliffWalking
+from purejaxrl.environments.deep_sea import DeepSea
 from purejaxrl.environments.four_rooms import FourRooms
 from purejaxrl.environments.random_walk import RandomWalk, ShortCorridor
 from purejaxrl.environments.windy_gridworld import WindyGridworld
@@ -135,6 +136,34 @@ def test_knobs_may_differ_under_vmap(name: str, knob: str, values: list[Any], ac
         )
 
 
+def test_equal_environments() -> None:
+    """By value, arrays among the knobs or not; equal ones have one hash, and share a compiled program."""
+    for name in environments.REGISTRY:
+        one, other = (environments.make(name).environment for _ in range(2))  # type: ignore[attr-defined]
+        assert one == other
+        assert hash(one) == hash(other)
+        assert one != environments.make(name, max_episode_steps=3).environment  # type: ignore[attr-defined]
+        assert one != name
+    sea = DeepSea(size=3)
+    assert DeepSea(size=3, move_cost=0.5) == DeepSea(size=3, move_cost=jnp.float32(0.5))
+    assert sea != DeepSea(size=3, move_cost=0.02)
+    assert sea != DeepSea(size=3, mapping_seed=1)
+    assert sea != DeepSea(size=4)
+    assert len({sea, DeepSea(size=3), DeepSea(size=3, mapping_seed=1)}) == 2
+    assert vectorise(sea, 2) == vectorise(DeepSea(size=3), 2) != vectorise(sea, 3)
+    traces = []
+
+    @jax.jit
+    def cost(environment: DeepSea) -> Any:
+        traces.append(environment)
+        return environment.move_cost
+
+    for environment in (sea, DeepSea(size=3), DeepSea(size=3, mapping_seed=1, move_cost=0.5)):
+        assert cost(environment) == np.float32(environment.move_cost)
+    assert len(traces) == 1
+    assert traces[0] != sea
+
+
 @pytest.mark.parametrize("name", list(NAMES))
 def test_environments_are_pytrees_of_their_knobs(name: str) -> None:
     one, other = jax.tree.structure(NAMES[name]()), jax.tree.structure(NAMES[name]())
@@ -151,10 +180,13 @@ def test_environments_are_pytrees_of_their_knobs(name: str) -> None:
         ("CliffWalking", "slip", 1.1),
         ("CliffWalking", "slip", "often"),
         ("CliffWalking", "fall_reward", float("inf")),
+        ("CliffWalking", "fall_reward", 10**400),
+        ("CliffWalking", "rows", (3, 4)),
         ("CliffWalking", "rows", 1),
         ("CliffWalking", "columns", 2.5),
         ("WindyGridworld", "gust", float("nan")),
         ("WindyGridworld", "moves", 5),
+        ("WindyGridworld", "moves", 4.0),
         ("WindyGridworld", "moves", True),
         ("RandomWalk", "states", 4),
         ("RandomWalk", "states", -1),
@@ -168,8 +200,38 @@ def test_environments_are_pytrees_of_their_knobs(name: str) -> None:
     ],
 )
 def test_what_cannot_be_is_refused(name: str, option: str, value: Any) -> None:
-    with pytest.raises(InvalidInput, match=f"{option} must be|{option} must lie"):
+    with pytest.raises(InvalidInput, match=f"^{option} must be"):
         environments.make(name, **{option: value})
+
+
+KNOBS = [
+    (name, path[0].name)
+    for name in environments.REGISTRY
+    for path, _ in jax.tree.leaves_with_path(environments.make(name).environment)  # type: ignore[attr-defined]
+    if (name, path[0].name) != ("BsuiteBandit", "values")  # which it makes itself
+]
+
+
+@pytest.mark.parametrize(("name", "knob"), KNOBS)
+def test_knobs_are_numbers(name: str, knob: str) -> None:
+    """Neither None (but for those that are made then), nor what only looks like a number, as an array may."""
+    arrays = {"mapping", "values"}
+    impossible = ["x", {}, object(), 1j, jax.random.key(0)]
+    if knob not in arrays:
+        impossible += [None, [0.1, 0.2], [0, 1], (), np.array([]), np.array(["x"])]
+        impossible += [] if knob == "difficulty_ramping" else [True, np.array([True])]
+    for value in impossible:
+        with pytest.raises(InvalidInput, match=f"^{knob} must be"):
+            environments.make(name, **{knob: value})
+    knobs = environments.make(name).environment  # type: ignore[attr-defined]
+    usual = np.asarray(getattr(knobs, knob))
+    for value in (usual, jnp.asarray(usual), np.stack([usual, usual]), jnp.stack([usual, usual])):
+        assert dataclasses.replace(knobs, **{knob: value}) is not None
+
+    def traced(value: Any) -> Any:
+        return getattr(dataclasses.replace(knobs, **{knob: value}), knob)
+
+    assert jax.eval_shape(traced, jnp.asarray(usual)).shape == usual.shape
 
 
 # CliffWalking

@@ -320,8 +320,14 @@ def test_a_member_of_a_batch_plays_as_it_does_alone(make: Any) -> None:
     ("options", "message"),
     [
         ({"actions": "all"}, "actions must be 'full' or 'minimal', not 'all'"),
-        ({"sticky_action_probability": 1.5}, r"sticky_action_probability must lie in \[0, 1\], not 1.5"),
-        ({"sticky_action_probability": "often"}, "sticky_action_probability must be a number, not 'often'"),
+        (
+            {"sticky_action_probability": 1.5},
+            "sticky_action_probability must be a number from 0 to 1, not 1.5",
+        ),
+        (
+            {"sticky_action_probability": "often"},
+            "sticky_action_probability must be a number .*, not 'often'",
+        ),
         ({"difficulty_ramping": 2}, "difficulty_ramping"),
         ({"max_episode_steps": 0}, "max_episode_steps must be None or a whole number of at least 1, not 0"),
     ],

@@ -17,9 +17,11 @@ from wrapper_cases import ALL, HASTE, STEPS, Tale, episodes, play, scaled, some_
 import purejaxrl.environments as environments
 from purejaxrl.environments import options, vectorise
 from purejaxrl.environments.action_repeat import RepeatedActions
-from purejaxrl.environments.normalisation import add, no_statistics
+from purejaxrl.environments.cartpole import CartPole
+from purejaxrl.environments.frame_stack import FrameStack
+from purejaxrl.environments.normalisation import NormaliseObservation, NormaliseReward, add, no_statistics
 from purejaxrl.environments.pytrees import with_knobs
-from purejaxrl.environments.wrappers import StickyActions
+from purejaxrl.environments.wrappers import ClipReward, Flicker, StickyActions
 from purejaxrl.types import Array, InvalidInput, Key, TimeStep
 
 Box = gymnasium.spaces.Box
@@ -428,31 +430,64 @@ def test_which_leaves_have_an_axis_of_environments() -> None:
 @pytest.mark.parametrize(
     ("name", "given", "message"),
     [
-        ("CartPole-v1", {"sticky_actions": 1.5}, r"probability must lie in \[0, 1\], not 1.5"),
-        ("CartPole-v1", {"sticky_actions": True}, "sticky_actions must be a number, not True"),
-        ("CartPole-v1", {"flicker": "often"}, "probability must be a number, not 'often'"),
-        ("CartPole-v1", {"frame_stack": 2.5}, "frames must be a whole number of at least 1, not 2.5"),
-        ("CartPole-v1", {"frame_stack": 0}, "frames must be a whole number of at least 1, not 0"),
-        ("CartPole-v1", {"action_repeat": 0}, "repeats must be a whole number of at least 1, not 0"),
-        ("gymnasium:CartPole-v1", {"action_repeat": -1}, "repeats must be a whole number .* not -1"),
-        ("CartPole-v1", {"clip_reward": "both"}, "to must be one of range, sign, not 'both'"),
+        ("CartPole-v1", {"sticky_actions": 1.5}, "sticky_actions must be a number from 0 to 1, not 1.5"),
+        ("CartPole-v1", {"sticky_actions": True}, "sticky_actions must be a number .*, not True"),
+        ("CartPole-v1", {"sticky_actions": [0.1, 0.2]}, r"sticky_actions must be .*, not \[0.1, 0.2\]"),
+        ("CartPole-v1", {"flicker": "often"}, "flicker must be a number from 0 to 1, not 'often'"),
+        ("CartPole-v1", {"flicker": -1}, "flicker must be a number from 0 to 1, not -1"),
+        ("CartPole-v1", {"frame_stack": 2.5}, "frame_stack must be a whole number of at least 1, not 2.5"),
+        ("CartPole-v1", {"frame_stack": 1.0}, "frame_stack must be a whole number of at least 1, not 1.0"),
+        ("CartPole-v1", {"frame_stack": (2, 3)}, r"frame_stack must be a whole number .* not \(2, 3\)"),
+        ("CartPole-v1", {"frame_stack": 0}, "frame_stack must be a whole number of at least 1, not 0"),
+        ("CartPole-v1", {"action_repeat": 0}, "action_repeat must be a whole number of at least 1, not 0"),
+        ("gymnasium:CartPole-v1", {"action_repeat": -1}, "action_repeat must be a whole number .* not -1"),
+        ("CartPole-v1", {"clip_reward": "both"}, "clip_reward must be True, 'range' or 'sign', not 'both'"),
+        ("CartPole-v1", {"clip_reward": 1}, "clip_reward must be True, 'range' or 'sign', not 1"),
         ("CartPole-v1", {"normalise_reward": 1}, "normalise_reward must be True or False, not 1"),
         ("CartPole-v1", {"reward_discount": 0.9}, "reward_discount is of no use without normalise_reward"),
         ("CartPole-v1", {"stack_actions": True}, "stack_actions is of no use without frame_stack"),
+        ("CartPole-v1", {"frame_stack": 1, "stack_actions": True}, "stack_actions is of no use with a fr"),
         (
             "CartPole-v1",
             {"normalise_observation": True, "observation_limit": 0},
-            r"limit must lie in \(0, inf\]",
+            "observation_limit must be a number above 0, not 0",
         ),
-        ("CartPole-v1", {"normalise_reward": True, "reward_discount": 2}, "discount must lie in .* not 2"),
+        (
+            "CartPole-v1",
+            {"normalise_reward": True, "reward_limit": float("nan")},
+            "reward_limit must be a number above 0, not nan",
+        ),
+        (
+            "CartPole-v1",
+            {"normalise_reward": True, "reward_discount": 2},
+            "reward_discount must be a number from 0 to 1, not 2",
+        ),
         ("gymnasium:CliffWalking-v1", {"frame_stack": 2}, "frame_stack takes .*, not of Discrete"),
         ("gymnasium:CliffWalking-v1", {"flicker": 0.5}, "flicker takes .*, not of Discrete"),
-        ("CartPole-v1", {"frame_skip": 2}, "frame_skip"),
+        ("CartPole-v1", {"frame_skip": 2}, "CartPole-v1 does not take .*frame_skip"),
     ],
 )
 def test_bad_options_are_named(name: str, given: dict[str, Any], message: str) -> None:
-    with pytest.raises(InvalidInput, match=message):
+    with pytest.raises(InvalidInput, match=f"^{message}"):
         environments.make(name, 2, **given)
+
+
+@pytest.mark.parametrize(
+    ("wrapper", "given", "message"),
+    [
+        (StickyActions, {"probability": 1.5}, "probability must be a number from 0 to 1, not 1.5"),
+        (Flicker, {"probability": [0.1]}, r"probability must be a number from 0 to 1, not \[0.1\]"),
+        (ClipReward, {"to": True}, "to must be 'range' or 'sign', not True"),
+        (NormaliseObservation, {"limit": 0}, "limit must be a number above 0, not 0"),
+        (NormaliseReward, {"limit": None}, "limit must be a number above 0, not None"),
+        (NormaliseReward, {"discount": None}, "discount must be a number from 0 to 1, not None"),
+        (FrameStack, {"frames": 0}, "frames must be a whole number of at least 1, not 0"),
+        (RepeatedActions, {"repeats": 0}, "repeats must be a whole number of at least 1, not 0"),
+    ],
+)
+def test_bad_fields_are_named(wrapper: Any, given: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidInput, match=f"^{message}$"):
+        wrapper(vectorise(CartPole(), 2), **given)
 
 
 def test_what_else_cannot_be_wrapped() -> None:
