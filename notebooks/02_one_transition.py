@@ -122,7 +122,7 @@ print(
     *(
         f"{x:.6f}"
         for x in (
-            by_hand[1, 0],
+            tabular.params["params"]["q"][1, 0],
             linear.params["params"]["values"]["kernel"][1, 0],
             deep_table.params["params"]["q"][1, 0],
         )
