@@ -13,6 +13,7 @@ is a new function at every call).
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
@@ -47,21 +48,75 @@ class Uniform:
         return 1 / math.sqrt(fan_in) if self.scale is None else self.scale
 
 
+@dataclasses.dataclass(frozen=True)
+class Orthogonal:
+    """Weights whose columns are orthogonal and of norm ``gain``, or rows where there are fewer; biases of 0.
+
+    The matrix is uniform over all that are so: the factor of a Gaussian one that is nearest to it, which is
+    found by products of matrices alone (Newton and Schulz's iteration). A convolution's kernel counts as a
+    matrix of its patches and its filters. A gain of √2 makes up for what ReLU cuts off.
+
+    Source: Saxe, McClelland & Ganguli (2014), "Exact solutions to the nonlinear dynamics of learning in deep
+    linear neural networks", section 3; Higham (1986), "Computing the polar decomposition".
+    """
+
+    gain: float = 1.0
+
+    def __call__(self, key: Key, shape: Sequence[int], dtype=jnp.float32) -> Array:
+        if len(shape) < 2:
+            raise InvalidInput(f"an orthogonal matrix has two axes or more, not the shape {tuple(shape)}")
+        columns = shape[-1]
+        rows = math.prod(shape) // columns
+        matrix = jax.random.normal(key, (max(rows, columns), min(rows, columns)), jnp.float32)
+        matrix = nearest_orthogonal(matrix)
+        return (self.gain * (matrix if rows >= columns else matrix.T)).reshape(tuple(shape)).astype(dtype)
+
+
+def nearest_orthogonal(matrix: Array) -> Array:
+    """The matrix ``[m, n]`` with orthonormal columns that is nearest to one of full rank, m being n or more.
+
+    Not by a QR or singular value decomposition: on a CPU those of several seeds at once can wait for each
+    other for ever.
+    """
+    exact = functools.partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
+    identity = jnp.eye(matrix.shape[1])
+
+    def go_on(carry: tuple[Array, Array, Array]) -> Array:
+        _, error, number = carry
+        return (error > 1e-4) & (number < 100)
+
+    def improve(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        # Singular values s become s (3 − s²) / 2: half as large again while small, squared in error near 1.
+        x, _, number = carry
+        gram = exact(x.T, x)
+        return exact(x, 1.5 * identity - 0.5 * gram), jnp.max(jnp.abs(gram - identity)), number + 1
+
+    # No singular value is above the root of the product of these norms: it then converges.
+    size = jnp.abs(matrix)
+    bound = jnp.sqrt(jnp.max(jnp.sum(size, axis=0)) * jnp.max(jnp.sum(size, axis=1)))
+    return jax.lax.while_loop(go_on, improve, (matrix / bound, jnp.float32(jnp.inf), jnp.int32(0)))[0]
+
+
 LECUN: Initialiser = nn.initializers.lecun_normal()  # flax's default
 XAVIER: Initialiser = nn.initializers.xavier_uniform()  # Glorot & Bengio (2010), eq. 16
 PYTORCH: Initialiser = Uniform()
 # A policy head that starts near the uniform distribution: weights of norm 0.01 a unit.
 SMALL: Initialiser = nn.initializers.variance_scaling(1e-4, "fan_in", "truncated_normal")
-
-
 ZEROS: Initialiser = nn.initializers.zeros
 
-INITIALISERS: dict[str, Initialiser] = {"lecun": LECUN, "xavier": XAVIER, "pytorch": PYTORCH}
+# Orthogonal layers have the gain for ReLU, and heads too that are given nothing else, as in CleanRL's PQN; a
+# head of its own gain is given Orthogonal(0.01), say.
+INITIALISERS: dict[str, Initialiser] = {
+    "lecun": LECUN,
+    "xavier": XAVIER,
+    "pytorch": PYTORCH,
+    "orthogonal": Orthogonal(math.sqrt(2)),
+}
 ACTIVATIONS: dict[str, Activation] = {"relu": nn.relu, "tanh": nn.tanh}
 
 # The names by which a Config chooses, so that a command line can, too.
 TorsoName = Literal["auto", "mlp", "small_cnn", "pooling_cnn", "nature_cnn"]
-InitialiserName = Literal["lecun", "xavier", "pytorch"]
+InitialiserName = Literal["lecun", "xavier", "pytorch", "orthogonal"]
 ActivationName = Literal["relu", "tanh"]
 Normalisation = Literal["none", "layer", "batch"]
 
@@ -90,7 +145,9 @@ class NoisyDense(nn.Module):
     """A linear layer whose weights and biases are drawn around learnt means with learnt deviations.
 
     The noise is factorised: a number for each input and one for each output. It is drawn from the
-    random numbers named ``noise``; where there are none the layer is its means.
+    random numbers named ``noise``; where there are none the layer is its means. Inputs and outputs are
+    multiplied by it, never the weights: of a batch in which each observation has a noise of its own there
+    would be as many matrices of weights.
 
     Args:
         features: the number of outputs.
@@ -111,20 +168,22 @@ class NoisyDense(nn.Module):
         bias = self.param("bias", mean, (self.features,))
         kernel_deviation = self.param("kernel_deviation", deviation, (inputs, self.features))
         bias_deviation = self.param("bias_deviation", deviation, (self.features,))
+        output = x @ kernel + bias
         if self.has_rng("noise"):
             draws = jax.random.normal(self.make_rng("noise"), (inputs + self.features,))
             noise = jnp.sign(draws) * jnp.sqrt(jnp.abs(draws))
-            kernel += kernel_deviation * jnp.outer(noise[:inputs], noise[inputs:])
-            bias += bias_deviation * noise[inputs:]
-        return x @ kernel + bias
+            output += ((x * noise[:inputs]) @ kernel_deviation + bias_deviation) * noise[inputs:]
+        return output
 
 
 def normalise(module: nn.Module, x: Array, how: Normalisation) -> Array:
-    """Features ``[F]`` of a module made alike in scale, across the features or across the batch.
+    """Features ``[…, F]`` of a module made alike in scale, across the features or across the batch.
 
-    ``"layer"`` needs no batch (Ba et al. 2016). ``"batch"`` takes the mean and variance of the batch that the
-    caller vmaps over under the name ``batch`` while the collection ``batch_stats`` is mutable, which is
-    where one learns; elsewhere their running averages (Ioffe & Szegedy 2015).
+    ``"layer"`` needs no batch (Ba et al. 2016); of an image it is across the channels at each place, as in
+    the code of Gallici et al. (2025), where CleanRL's is across all places, too. ``"batch"`` takes the mean
+    and variance of the batch that the caller vmaps over under the name ``batch`` while the collection
+    ``batch_stats`` is mutable, which is where one learns; elsewhere their running averages (Ioffe & Szegedy
+    2015). Of images these are of each channel, over all places.
     """
     if how == "layer":
         return nn.LayerNorm()(x)
@@ -205,9 +264,9 @@ class NatureCNN(nn.Module):
         x = _as_image(observation)
         if min(x.shape[:2]) < 36:
             raise InvalidInput(f"NatureCNN needs images of at least 36x36, not {x.shape[0]}x{x.shape[1]}.")
-        x = nn.relu(_conv(x, 32, 8, 4, self.kernel_init))
-        x = nn.relu(_conv(x, 64, 4, 2, self.kernel_init))
-        x = nn.relu(_conv(x, 64, 3, 1, self.kernel_init))
+        for channels, size, stride in ((32, 8, 4), (64, 4, 2), (64, 3, 1)):
+            x = _conv(x, channels, size, stride, self.kernel_init)
+            x = nn.relu(normalise(self, x, self.normalisation))
         x = dense(x.reshape(-1), 512, self.kernel_init, noisy=self.noisy)
         return nn.relu(normalise(self, x, self.normalisation))
 
@@ -229,7 +288,8 @@ class PoolingCNN(nn.Module):
     def __call__(self, observation: Array) -> Array:
         x = _as_image(observation)
         for channels in self.channels:
-            x = nn.relu(_conv(x, channels, 3, 1, self.kernel_init, padding="SAME"))
+            x = _conv(x, channels, 3, 1, self.kernel_init, padding="SAME")
+            x = nn.relu(normalise(self, x, self.normalisation))
             x = nn.max_pool(x, (2, 2), strides=(2, 2), padding="SAME")
         x = dense(x.reshape(-1), self.features, self.kernel_init, noisy=self.noisy)
         return nn.relu(normalise(self, x, self.normalisation))
@@ -271,7 +331,8 @@ class SmallCNN(nn.Module):
         x = _as_image(observation)
         if min(x.shape[:2]) < 3:
             raise InvalidInput(f"SmallCNN needs boards of at least 3x3, not {x.shape[0]}x{x.shape[1]}.")
-        x = nn.relu(ShiftedConv(self.channels, 3, self.kernel_init, name="Conv_0")(x))
+        x = ShiftedConv(self.channels, 3, self.kernel_init, name="Conv_0")(x)
+        x = nn.relu(normalise(self, x, self.normalisation))
         x = dense(x.reshape(-1), self.features, self.kernel_init, noisy=self.noisy)
         return nn.relu(normalise(self, x, self.normalisation))
 
@@ -368,7 +429,7 @@ def default_torso(
         hidden_sizes: of the MLP; convolutional torsos have the sizes of their papers.
         activation: of the MLP, a named function.
         kernel_init: how weights start.
-        normalisation: of what dense layers give to their activations.
+        normalisation: of what layers give to their activations.
         noisy: the scale of the noise of dense layers; None for none.
 
     Raises:

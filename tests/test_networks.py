@@ -6,12 +6,14 @@ import chex
 import flax.linen as nn
 import gymnasium
 import jax
+import jax.extend
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from purejaxrl import networks
 from purejaxrl.networks import (
+    INITIALISERS,
     MLP,
     PYTORCH,
     SMALL,
@@ -22,11 +24,13 @@ from purejaxrl.networks import (
     NatureCNN,
     NoisyDense,
     OneHot,
+    Orthogonal,
     PoolingCNN,
     ShiftedConv,
     SmallCNN,
     Uniform,
     default_torso,
+    nearest_orthogonal,
 )
 from purejaxrl.types import InvalidInput
 from purejaxrl.value_networks import QNetwork
@@ -221,6 +225,26 @@ def test_noise_is_factorised_and_scaled_by_what_is_learnt():
     )
 
 
+def test_no_weights_are_made_for_each_observation():
+    """A batch in which every row has a noise of its own holds no array of its size times the weights'."""
+    module, batch, inputs, outputs = NoisyDense(30), 7, 20, 30
+    variables = _init(module, jnp.zeros(inputs))
+
+    def act(keys, x):
+        return jax.vmap(lambda key, x: module.apply(variables, x, rngs={"noise": key}))(keys, x)
+
+    keys = jax.random.split(jax.random.key(0), batch)
+    jaxpr = jax.make_jaxpr(act)(keys, jnp.zeros((batch, inputs)))
+
+    def sizes(jaxpr):
+        for equation in jaxpr.eqns:
+            yield from (variable.aval.size for variable in equation.outvars)
+            for inner in jax.extend.core.jaxprs_in_params(equation.params):
+                yield from sizes(inner)
+
+    assert max(sizes(jaxpr.jaxpr)) < inputs * outputs
+
+
 def test_layers_of_a_network_have_noises_of_their_own():
     params = _init(MLP((8, 8), noisy=0.5), jnp.ones(8))["params"]
     assert set(params) == {"NoisyDense_0", "NoisyDense_1"}
@@ -262,6 +286,43 @@ def test_layer_normalisation_is_of_one_observation():
     np.testing.assert_allclose(
         _apply_to_batch(module, variables, observations), np.tanh(x), rtol=1e-4, atol=1e-5
     )
+
+
+CONVOLUTIONS = {NatureCNN: (3, (36, 36, 2)), PoolingCNN: (4, (6, 6, 2)), SmallCNN: (1, (5, 5, 2))}
+
+
+@pytest.mark.parametrize("kind", CONVOLUTIONS)
+def test_convolutions_are_normalised_too(kind):
+    number, shape = CONVOLUTIONS[kind]
+    plain = set(_shapes(kind(), jnp.zeros(shape))[0])
+    assert plain == {"Dense_0", *(f"Conv_{i}" for i in range(number))}
+    for how, name in (("layer", "LayerNorm"), ("batch", "BatchNorm")):
+        params = _shapes(kind(normalisation=how), jnp.zeros(shape))[0]
+        assert set(params) == plain | {f"{name}_{i}" for i in range(number + 1)}
+        for i in range(number):
+            assert params[f"{name}_{i}"]["scale"].shape == params[f"Conv_{i}"]["bias"].shape
+
+
+def test_a_convolution_is_normalised_before_its_activation():
+    """By hand: at each place across the channels, or each channel across the batch and all places."""
+    observations = 3 * _normal(5, 4, 4, 2) + 1
+    for how in ("layer", "batch"):
+        module = SmallCNN(3, 2, normalisation=how)  # type: ignore[arg-type]
+        variables = _init(module, observations[0])
+        params = variables["params"]
+
+        mutable = ["intermediates", *([] if how == "layer" else ["batch_stats"])]
+
+        def one(observation, module=module, variables=variables, mutable=mutable):
+            return module.apply(variables, observation, mutable=mutable, capture_intermediates=True)[1]
+
+        seen = jax.jit(jax.vmap(one, axis_name="batch"))(observations)["intermediates"]
+        x = np.asarray(seen["Conv_0"]["__call__"][0])  # [5, 2, 2, 3]
+        assert x.shape == (5, 2, 2, 3)
+        axes, epsilon = ((3,), 1e-6) if how == "layer" else ((0, 1, 2), 1e-5)
+        x = (x - x.mean(axes, keepdims=True)) / np.sqrt(x.var(axes, keepdims=True) + epsilon)
+        dense = np.maximum(x, 0).reshape(5, -1) @ params["Dense_0"]["kernel"]
+        np.testing.assert_allclose(seen["Dense_0"]["__call__"][0], dense, rtol=1e-3, atol=1e-4)
 
 
 def test_batch_normalisation_learns_from_the_batch_and_acts_by_what_it_learnt():
@@ -415,6 +476,57 @@ def test_biases_start_at_zero_otherwise():
     assert jnp.abs(params["kernel"]).max() <= (6 / 11) ** 0.5
 
 
+@pytest.mark.parametrize("shape", [(64, 64), (4, 120), (120, 4), (3, 3, 2, 8), (8, 49), (1, 5), (1, 1)])
+def test_orthogonal_weights(shape):
+    kernel = np.asarray(jax.jit(lambda key: Orthogonal(2.0)(key, shape))(jax.random.key(0)), np.float64)
+    assert kernel.shape == shape
+    matrix = kernel.reshape(-1, shape[-1])
+    matrix = matrix if matrix.shape[0] >= matrix.shape[1] else matrix.T
+    np.testing.assert_allclose(matrix.T @ matrix, 4 * np.eye(matrix.shape[1]), atol=1e-5)
+
+
+def test_every_orthogonal_matrix_is_as_likely_as_any_other():
+    """Of those of 3 by 3, 4000 at once; the bars are four standard deviations.
+
+    The mean of an element is 0 and of its square a third, and so it is after any rotation; the trace's square
+    has a mean of 1 (Diaconis & Shahshahani 1994), where a QR decomposition whose signs are left as they come
+    has another; half of the determinants are 1.
+    """
+    number, size = 4000, 3
+    keys = jax.random.split(jax.random.key(2), number)
+    draw = jax.jit(jax.vmap(lambda key: Orthogonal()(key, (size, size))))
+    matrices = np.asarray(draw(keys), np.float64)
+    eyes = np.swapaxes(matrices, 1, 2) @ matrices
+    np.testing.assert_allclose(eyes, np.broadcast_to(np.eye(size), eyes.shape), atol=1e-5)
+    rotation = np.linalg.qr(np.random.default_rng(0).normal(size=(size, size)))[0]
+    root = np.sqrt(number)
+    for each in (matrices, rotation @ matrices, matrices @ rotation):
+        np.testing.assert_allclose(each.mean(axis=0), 0.0, atol=4 * np.sqrt(1 / 3) / root)
+        np.testing.assert_allclose((each**2).mean(axis=0), 1 / 3, atol=4 * 0.3 / root)
+        traces = np.trace(each, axis1=1, axis2=2)
+        np.testing.assert_allclose(np.mean(traces), 0.0, atol=4 / root)
+        np.testing.assert_allclose(np.mean(traces**2), 1.0, atol=4 * np.sqrt(2) / root)
+    np.testing.assert_allclose(np.mean(np.linalg.det(matrices) > 0), 0.5, atol=2 / root)
+
+
+def test_the_nearest_orthogonal_matrix_is_the_polar_factor():
+    """Also of a matrix that is nearly singular, and of a large one."""
+    for matrix in (_normal(12, 5), _normal(6, 6) * jnp.array([1, 1, 1, 1, 1, 1e-3]), 1e4 * _normal(9, 2)):
+        u, _, v = np.linalg.svd(np.asarray(matrix, np.float64), full_matrices=False)
+        np.testing.assert_allclose(jax.jit(nearest_orthogonal)(matrix), u @ v, atol=2e-4)
+
+
+def test_orthogonal_layers_have_no_biases_at_first_and_the_gain_for_relu():
+    module = QNetwork(MLP((6,), kernel_init=INITIALISERS["orthogonal"]), 2, Orthogonal(0.01))
+    params = _init(module, jnp.ones(9))["params"]
+    for layer, gain in ((params["torso"]["Dense_0"], np.sqrt(2)), (params["values"], 0.01)):
+        kernel = np.asarray(layer["kernel"], np.float64)
+        np.testing.assert_allclose(kernel.T @ kernel, gain**2 * np.eye(kernel.shape[1]), atol=1e-5 * gain)
+        assert not layer["bias"].any()
+    with pytest.raises(InvalidInput, match=r"two axes or more, not the shape \(5,\)"):
+        Orthogonal()(jax.random.key(0), (5,))
+
+
 def test_networks_are_initialised_alike_for_many_seeds_at_once():
     module, observation = ActorCritic(MLP((8,)), 2), jnp.ones(3)
     keys = jax.random.split(jax.random.key(5), 3)
@@ -449,6 +561,8 @@ def test_modules_made_alike_are_equal_and_others_are_not():
             assert i != j or hash(a) == hash(b)
     assert MLP((8,)) != MLP((9,))
     assert MLP((8,), nn.relu) != MLP((8,), nn.tanh)
+    assert MLP((8,), kernel_init=Orthogonal(1.0)) == MLP((8,), kernel_init=Orthogonal())
+    assert MLP((8,), kernel_init=Orthogonal(1.0)) != MLP((8,), kernel_init=Orthogonal(2.0))
     assert MLP((8,), kernel_init=Uniform(0.1)) != MLP((8,), kernel_init=Uniform(0.2))
     assert ActorCritic(MLP((8,)), 3) != ActorCritic(MLP((8,)), 3, MLP((8,)))
 
