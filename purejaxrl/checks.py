@@ -24,6 +24,12 @@ def static(default: Any) -> Any:
     return struct.field(pytree_node=False, default=default)
 
 
+def default_of(config: Any, name: str) -> Any:
+    """What a field of a dataclass is unless it is given; ``dataclasses.MISSING`` where it must be."""
+    fields = {field.name: field.default for field in dataclasses.fields(config)}
+    return fields.get(name, dataclasses.MISSING)
+
+
 def within(config: Any, low: float, high: float, *names: str, exclusive: bool = False) -> None:
     """Checks that fields of a Config are numbers in ``[low, high]`` (``(low, high]`` if exclusive).
 
@@ -36,9 +42,7 @@ def within(config: Any, low: float, high: float, *names: str, exclusive: bool = 
         value = getattr(config, name)
         if value is None or isinstance(value, jax.core.Tracer):
             continue
-        number = np.asarray(value)
-        if number.dtype.kind not in "iuf":
-            raise InvalidInput(f"{name} must be a number, not {value!r}")
+        number = numeric(name, value)
         inside = (number > low if exclusive else number >= low) & (number <= high)
         if not np.all(inside):  # NaN compares false, and so is refused
             raise InvalidInput(
@@ -47,27 +51,67 @@ def within(config: Any, low: float, high: float, *names: str, exclusive: bool = 
 
 
 def finite(config: Any, *names: str) -> None:
-    """Checks that fields that are set and not traced are finite."""
+    """Checks that fields that are set and not traced are finite numbers."""
     for name in names:
         value = getattr(config, name)
-        if value is not None and not isinstance(value, jax.core.Tracer) and not np.all(np.isfinite(value)):
+        if value is None or isinstance(value, jax.core.Tracer):
+            continue
+        if not np.all(np.isfinite(numeric(name, value))):
             raise InvalidInput(f"{name} must be finite, not {value!r}")
+
+
+def numeric(name: str, value: Any) -> np.ndarray:
+    """A value as an array of numbers, or InvalidInput where it is none."""
+    try:
+        number = np.asarray(value)
+    except ValueError:  # of a ragged list
+        number = np.asarray(None)
+    if number.dtype.kind not in "iuf":
+        raise InvalidInput(f"{name} must be a number, not {value!r}")
+    return number
 
 
 def whole_leaf(config: Any, name: str, of: str) -> None:
     """Checks that a field that may be swept is a whole number ``of`` something, unless it is traced."""
     value = getattr(config, name)
-    if not isinstance(value, jax.core.Tracer) and np.any(np.mod(value, 1) != 0):
+    if not isinstance(value, jax.core.Tracer) and np.any(np.mod(numeric(name, value), 1) != 0):
         raise InvalidInput(f"{name} must be a whole number of {of}, not {value!r}")
 
 
 def whole(config: Any, low: int, *names: str) -> None:
-    """Checks that fields are whole numbers, or tuples of them, of at least ``low``."""
+    """Checks that fields are whole numbers of at least ``low``; tuples of them where that is the default."""
     for name in names:
-        value = getattr(config, name)
-        for number in value if isinstance(value, tuple) else (value,):
+        value, many = getattr(config, name), isinstance(default_of(config, name), tuple)
+        if many and not isinstance(value, tuple):
+            raise InvalidInput(f"{name} must be a tuple of whole numbers, such as (64,), not {value!r}")
+        for number in value if many else (value,):
             if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < low:
                 raise InvalidInput(f"{name} must be a whole number of at least {low}, not {value!r}")
+
+
+def flags(config: Any) -> None:
+    """Checks that the fields of a Config whose default is True or False are one of these."""
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if isinstance(field.default, bool) and not isinstance(value, bool):
+            raise InvalidInput(f"{field.name} must be True or False, not {value!r}")
+
+
+def beside(config: Any, given: str, *names: str) -> None:
+    """Checks that fields that would build what is ``given`` are left as they are, if that is not None.
+
+    Raises:
+        InvalidInput: names the first that is not.
+    """
+    if getattr(config, given) is None:
+        return
+    for name in names:
+        value, default = getattr(config, name), default_of(config, name)
+        if value != default:
+            raise InvalidInput(
+                f"{name}={value!r} is of what is built where no {given} is given, and one is: make it so"
+                f" there, and leave {name} at {default!r}"
+            )
 
 
 def one_of(config: Any, name: str, choices: Iterable[str]) -> None:

@@ -34,6 +34,9 @@ from purejaxrl.types import Array, InvalidInput, PyTree
 
 Architecture = Literal["shared", "separate", "state_action"]
 Features = Literal["one_hot", "tile_coding", "polynomial"]
+STREAM_SIZES = (64,)
+"""Hidden layers of each dueling stream where none are named. With none at all dueling would be another way to
+write the same linear heads."""
 
 
 class Table(nn.Module):
@@ -121,7 +124,8 @@ class QNetwork(nn.Module):
         kernel_init: how the weights of the heads start.
         atoms: numbers that describe an action's return; None for its mean alone.
         dueling: whether a value and advantages are learnt in streams of their own and added, the
-            advantages' mean over the ACTIONS taken off (Wang et al. 2016, eq. 9).
+            advantages' mean over the ACTIONS taken off (Wang et al. 2016, eq. 9). Each stream has hidden
+            layers of its own there: without ``stream_sizes`` this is a linear head, written as two.
         stream_sizes: hidden layers, with ReLU, between the features and each head.
         normalisation: of what those hidden layers give to their ReLU.
         noisy: the scale of the noise of the heads' layers; None for plain ones.
@@ -249,6 +253,61 @@ class RecurrentQNetwork(nn.Module):
         """What the cell knows before it has seen anything: zeros."""
         zeros = jnp.zeros(self.size)
         return (zeros, zeros) if self.cell == "lstm" else zeros
+
+
+def check_network(
+    network: nn.Module,
+    inputs: dict[str, Any],
+    outputs: dict[str, Any],
+    collections: tuple[str, ...] = ("params",),
+) -> None:
+    """Checks what a network of one's own makes of one observation, without computing anything.
+
+    Args:
+        network: that is to be asked.
+        inputs: examples of what it is given, in order, each by what that is called.
+        outputs: pytrees of arrays, or of ``jax.ShapeDtypeStruct``, such as it has to give; likewise.
+        collections: of variables that it may have.
+
+    Raises:
+        InvalidInput: it is none, cannot be asked so, has other variables, or gives something else.
+    """
+    if not isinstance(network, nn.Module):
+        raise InvalidInput(f"network must be a flax module, not {network!r}")
+    name, values = type(network).__name__, tuple(inputs.values())
+    asked = ", ".join(f"{called} {_described(value)}" for called, value in inputs.items())
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    try:
+        _, variables = jax.eval_shape(network.init_with_output, key, *values)
+        given = jax.eval_shape(network.apply, variables, *values)
+    except InvalidInput:
+        raise
+    except Exception as error:  # whatever a network raises that was made for something else
+        reason = str(error).partition("\n")[0]
+        raise InvalidInput(
+            f"network {name} cannot be given {asked}: {type(error).__name__}: {reason}"
+        ) from error
+    others = set(variables) - set(collections)
+    if others:
+        raise InvalidInput(
+            f"network {name} has variables {', '.join(sorted(others))}; here it may have"
+            f" {' and '.join(collections)} alone"
+        )
+    found = given if len(outputs) > 1 and isinstance(given, tuple) else (given,)
+    if [_described(each) for each in found] != [_described(each) for each in outputs.values()]:
+        needed = " and ".join(f"{called} {_described(each)}" for called, each in outputs.items())
+        raise InvalidInput(
+            f"network {name} must make {needed} of {asked}, not {' and '.join(map(_described, found))}"
+        )
+
+
+def _described(value: Any) -> str:
+    """The shapes of a pytree's leaves, and the types of those that are not floats."""
+    shapes = [
+        f"{list(leaf.shape)}{'' if jnp.issubdtype(leaf.dtype, jnp.floating) else f' of {leaf.dtype}'}"
+        for leaf in jax.tree.leaves(value)
+    ]
+    return shapes[0] if len(shapes) == 1 else f"({', '.join(shapes)})" if shapes else "None"
 
 
 def drop(module: nn.Module, x: Array, rate: Any) -> Array:

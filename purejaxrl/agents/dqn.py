@@ -93,11 +93,12 @@ class Config:
     loss: Literal["squared", "huber"] = static("squared")
     """Penalty on the TD error where no distribution is learnt; huber is linear past an error of 1."""
     double: bool = static(False)
-    """Whether the online network chooses the action that the target network values."""
+    """Whether the online network chooses the action that the target network values. Munchausen chooses
+    none, and so is the same with it."""
     dueling: bool = static(False)
-    """Whether value and advantages have streams of their own."""
+    """Whether value and advantages have streams of their own, with at least a hidden layer each."""
     stream_sizes: tuple[int, ...] = static(())
-    """Hidden layers between the torso and each head."""
+    """Hidden layers between the torso and each head; of dueling streams () is one of 64 units."""
     n_step: int = static(1)
     """Rewards that are added up before the successor's value stands for the rest."""
     prioritised: bool = static(False)
@@ -117,13 +118,14 @@ class Config:
     embedding: int = static(64)
     """Cosines that the fraction of an implicit quantile is embedded in."""
     munchausen: bool = static(False)
-    """Whether rewards have the scaled log-probability of the action added, and values are soft."""
+    """Whether rewards have the scaled log-probability of the action added, and values are soft. Of n steps
+    the first reward alone has it, the later actions being the replay's and not the policy's."""
     exploration: Literal["epsilon_greedy", "boltzmann"] = static("epsilon_greedy")
     """How actions are drawn from values."""
     dropout: Literal["none", "replay", "acting", "both"] = static("none")
     """Where features are dropped: in updates, when acting (which explores), or in both."""
     normalisation: networks.Normalisation = static("none")
-    """Of what dense layers give to their activations."""
+    """Of what layers give to their activations, convolutions too."""
     optimiser: OptimiserName = static("adam")
     """Which optimiser takes the step."""
     architecture: value_networks.Architecture = static("shared")
@@ -144,7 +146,8 @@ class Config:
     network: nn.Module | None = static(None)
     """A network of your own: one observation to action values ``[A]``, or to ``[A, atoms]`` where a
     distribution is learnt (and given fractions ``[N]`` too if it is implicit). Where features are
-    dropped it is given fractions or None, and the rate. None builds one."""
+    dropped it is given fractions or None, and the rate. What says how to build one (dueling, noisy and the
+    like) is then for it to have, and left alone here. None builds one."""
 
 
 @struct.dataclass
@@ -154,7 +157,7 @@ class State:
     config: Config
     network: nn.Module = struct.field(pytree_node=False)
     params: PyTree
-    target_params: PyTree
+    target_params: PyTree  # with the statistics, where there are some, that they were copied with
     statistics: PyTree  # running averages of a normalised batch, or ()
     optimiser_state: PyTree
     key: Key  # of noise, dropout and fractions, folded with the update's number; () where there are none
@@ -169,11 +172,16 @@ def init(
     """A fresh learner.
 
     Raises:
-        InvalidInput: the actions are not Discrete, or a hyperparameter is out of its range.
+        InvalidInput: the actions are not Discrete, a hyperparameter is out of its range, or the network does
+            not suit them.
     """
     num_actions = checks.discrete("DQN", action_space)
     check(config)
-    network = config.network or make_network(config, observation_space, num_actions)
+    network = config.network
+    if network is None:
+        network = make_network(config, observation_space, num_actions)
+    else:
+        check_network(config, network, observation_space, num_actions)
     fractions = (jnp.zeros(1),) if config.distribution == "implicit" else ()
     variables = network.init(key, networks.example(observation_space), *fractions)
     params = {name: tree for name, tree in variables.items() if name != "batch_stats"}
@@ -182,7 +190,7 @@ def init(
         config=config,
         network=network,
         params=params,
-        target_params=jax.tree.map(jnp.copy, params),
+        target_params=jax.tree.map(jnp.copy, dict(variables)),
         statistics=variables.get("batch_stats", ()),
         optimiser_state=optimiser(config).init(params),
         key=jax.random.fold_in(key, 1) if draws(config) else (),  # type: ignore[arg-type]
@@ -228,6 +236,29 @@ def check(config: Config) -> None:
     checks.whole(config, 2 if config.distribution == "categorical" else 1, "atoms")
     checks.whole(config, 0, "warmup_steps")
     checks.within(config, 0, jnp.inf, "noise_scale")
+    checks.flags(config)
+    checks.beside(config, "network", "dueling", "stream_sizes", "noisy", "noise_scale", "embedding")
+    checks.beside(config, "network", "normalisation", "architecture", "hidden_sizes", "torso", "initialiser")
+
+
+def check_network(
+    config: Config, network: nn.Module, observation_space: gymnasium.Space[Any], num_actions: int
+) -> None:
+    """Raises InvalidInput where a network of one's own does not give what a Config says is learnt."""
+    inputs: dict[str, Any] = {"observation": networks.example(observation_space)}
+    called, shape = "action values", (num_actions,)
+    if config.distribution == "implicit":
+        number = num_actions + 1  # so that neither axis can pass for the other
+        inputs["fractions"] = jnp.zeros(number)
+        called, shape = "quantiles [actions, fractions] =", (num_actions, number)
+    elif config.distribution != "none":
+        called, shape = "[actions, atoms] =", (num_actions, config.atoms)
+    outputs = {called: jax.ShapeDtypeStruct(shape, jnp.float32)}
+    value_networks.check_network(network, inputs, outputs, ("params", "batch_stats"))
+    if config.dropout != "none":
+        inputs = {"fractions": None, **inputs, "dropout rate": jnp.float32(0.5)}
+        inputs = {name: inputs[name] for name in ("observation", "fractions", "dropout rate")}
+        value_networks.check_network(network, inputs, outputs, ("params", "batch_stats"))
 
 
 def make_network(config: Config, observation_space: gymnasium.Space[Any], num_actions: int) -> nn.Module:
@@ -250,7 +281,7 @@ def make_network(config: Config, observation_space: gymnasium.Space[Any], num_ac
         kernel_init=initialiser,
         atoms=config.atoms if config.distribution in ("categorical", "quantile") else None,
         dueling=config.dueling,
-        stream_sizes=config.stream_sizes,
+        stream_sizes=config.stream_sizes or (value_networks.STREAM_SIZES if config.dueling else ()),
         normalisation=config.normalisation,
         noisy=noisy,
         embedding=config.embedding if config.distribution == "implicit" else None,
@@ -322,7 +353,7 @@ def forward(
 
     Args:
         state: whose network and statistics.
-        params: the online network's, or the target's.
+        params: the online network's, or the target's, which have their own statistics.
         observation: ``[B, …]``.
         rngs: random numbers by name, a key for all observations or ``[B]``.
         dropout_rate: of the features, if any are to be dropped.
@@ -342,7 +373,9 @@ def forward(
     axes: list[Any] = [0 if item is not None else None for item in extra]
     if dropout_rate is not None:
         extra, axes = (*extra, dropout_rate), [*axes, None]
-    variables = params if state.statistics == () else {**params, "batch_stats": state.statistics}
+    variables = params
+    if state.statistics != () and "batch_stats" not in params:
+        variables = {**params, "batch_stats": state.statistics}
     mutable = ["batch_stats"] if learning and state.statistics != () else False
 
     def one(rngs: dict[str, Key], observation: PyTree, *extra: Any) -> tuple[Array, PyTree]:
@@ -407,12 +440,14 @@ def update(state: State, batch: Transition | Sample) -> State:
             config.munchausen_floor,
         )
     fractions = draw.target_tau
-    if fractions is not None and not config.double:
+    # Munchausen's policy is the target network's, in the successor as in the bonus: none is chosen there.
+    double = config.double and not config.munchausen
+    if fractions is not None and not double:
         middle = jnp.tile(distributions.midpoints(config.atoms), (len(fractions), 1))
         fractions = jnp.concatenate([fractions, middle], axis=1)
     after, _ = forward(state, state.target_params, transition.next_observation, draw.noise(1), tau=fractions)
     chooser = after
-    if config.double:
+    if double:
         chooser, _ = forward(state, state.params, transition.next_observation, draw.noise(2))
     elif fractions is not None:
         # By other fractions than those that are valued: the same would choose what they overestimate.
@@ -455,10 +490,11 @@ def update(state: State, batch: Transition | Sample) -> State:
     )
     step = state.step + 1
     tau = jnp.where(step % jnp.int32(config.target_period) == 0, config.tau, 0.0)
+    online = params if statistics == () else {**params, "batch_stats": statistics}
     return dataclasses.replace(
         state,
         params=params,
-        target_params=optax.incremental_update(params, state.target_params, tau),
+        target_params=optax.incremental_update(online, state.target_params, tau),
         statistics=statistics,
         optimiser_state=optimiser_state,
         priority=(priority + config.priority_offset) ** config.priority_exponent
@@ -479,7 +515,8 @@ def successor(config: Config, output: Array, selector: Array) -> tuple[Array, Ar
     """What the target network says of one successor's return: particles and their weights ``[M]``.
 
     Of the action that is best by ``selector`` ``[A]``; or, for Munchausen, a mixture over all actions, by
-    the policy that is a softmax of ``selector``, with its entropy counted as a reward.
+    the policy that is a softmax of ``selector`` (there the target network's, too), with its entropy counted
+    as a reward.
 
     Source: Mnih et al. (2015); van Hasselt, Guez & Silver (2016), eq. 4; Bellemare et al. (2017),
     algorithm 1; Dabney et al. (2018), algorithm 1; Vieillard, Pietquin & Geist (2020), eq. 2.

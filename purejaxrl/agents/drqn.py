@@ -52,7 +52,7 @@ class Config:
     double: bool = static(True)
     """Whether the online network chooses the action that the target network values."""
     dueling: bool = static(False)
-    """Whether value and advantages have streams of their own."""
+    """Whether value and advantages have streams of their own, with a hidden layer of 64 units each."""
     n_step: int = static(1)
     """Rewards that are added up before the successor's value stands for the rest."""
     burn_in: int = static(4)
@@ -80,7 +80,8 @@ class Config:
     warmup_steps: int = static(1_000)
     """Environment steps before the first update."""
     network: nn.Module | None = static(None)
-    """A network of your own: carry and observation to carry and action values; None builds one."""
+    """A network of your own: carry and observation to carry and action values, with a method
+    ``initial_carry``; None builds one."""
 
 
 @struct.dataclass
@@ -102,20 +103,26 @@ def init(
     """A fresh learner.
 
     Raises:
-        InvalidInput: the actions are not Discrete, or a hyperparameter is out of its range.
+        InvalidInput: the actions are not Discrete, a hyperparameter is out of its range, or the network does
+            not suit them.
     """
     num_actions = checks.discrete("DRQN", action_space)
     check(config)
-    kernel_init = networks.INITIALISERS[config.initialiser]
-    network: Any = config.network or value_networks.RecurrentQNetwork(
-        networks.make_torso(
-            config.torso, observation_space, config.hidden_sizes, initialiser=config.initialiser
-        ),
-        value_networks.QNetwork(value_networks.Flat(), num_actions, kernel_init, dueling=config.dueling),
-        config.cell_size,
-        config.cell,
-    )
-    params = network.init(key, network.initial_carry(), networks.example(observation_space))
+    observation = networks.example(observation_space)
+    network: Any = config.network
+    if network is None:
+        network = make_network(config, observation_space, num_actions)
+    elif not hasattr(network, "initial_carry"):
+        raise InvalidInput(
+            f"network {type(network).__name__} must have a method initial_carry, of what it remembers as an"
+            " episode begins"
+        )
+    else:
+        carry = network.initial_carry()
+        inputs = {"carry": carry, "observation": observation}
+        outputs = {"carry": carry, "action values": jax.ShapeDtypeStruct((num_actions,), jnp.float32)}
+        value_networks.check_network(network, inputs, outputs)
+    params = network.init(key, network.initial_carry(), observation)
     config = checks.as_leaves(config)
     return State(
         config=config,
@@ -141,6 +148,21 @@ def check(config: Config) -> None:
     checks.one_of(config, "initialiser", networks.INITIALISERS)
     checks.whole(config, 1, "batch_size", "buffer_capacity", "hidden_sizes", "n_step", "length", "cell_size")
     checks.whole(config, 0, "warmup_steps", "burn_in")
+    checks.flags(config)
+    checks.beside(config, "network", "dueling", "cell", "cell_size", "hidden_sizes", "torso", "initialiser")
+
+
+def make_network(config: Config, observation_space: gymnasium.Space[Any], num_actions: int) -> nn.Module:
+    """The network that a Config describes."""
+    kernel_init = networks.INITIALISERS[config.initialiser]
+    streams = value_networks.STREAM_SIZES if config.dueling else ()
+    heads = value_networks.QNetwork(
+        value_networks.Flat(), num_actions, kernel_init, dueling=config.dueling, stream_sizes=streams
+    )
+    torso = networks.make_torso(
+        config.torso, observation_space, config.hidden_sizes, initialiser=config.initialiser
+    )
+    return value_networks.RecurrentQNetwork(torso, heads, config.cell_size, config.cell)
 
 
 def memory(config: Config) -> SequenceReplay:

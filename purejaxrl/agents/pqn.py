@@ -56,7 +56,8 @@ class Config:
     minibatches: int = static(4)
     """Parts that a rollout is learnt in, one after another."""
     normalisation: Literal["layer", "none"] = static("layer")
-    """Of what dense layers give to their activations: what holds the values without a target network."""
+    """Of what layers give to their activations, convolutions too: what holds the values without a target
+    network."""
     optimiser: OptimiserName = static("radam")
     """Which optimiser takes the step."""
     hidden_sizes: tuple[int, ...] = static((120, 84))
@@ -64,7 +65,7 @@ class Config:
     torso: networks.TorsoName = static("auto")
     """What reads the observation; auto chooses by its shape."""
     initialiser: networks.InitialiserName = static("lecun")
-    """How weights begin."""
+    """How weights begin; published results began with orthogonal ones."""
     network: nn.Module | None = static(None)
     """A network of your own: one observation to action values; None builds one."""
 
@@ -88,21 +89,19 @@ def init(
     """A fresh learner.
 
     Raises:
-        InvalidInput: the actions are not Discrete, or a hyperparameter is out of its range.
+        InvalidInput: the actions are not Discrete, a hyperparameter is out of its range, or the network does
+            not suit them.
     """
     num_actions = checks.discrete("PQN", action_space)
     check(config)
-    torso = networks.make_torso(
-        config.torso,
-        observation_space,
-        config.hidden_sizes,
-        initialiser=config.initialiser,
-        normalisation=config.normalisation,
-    )
-    kernel_init = networks.INITIALISERS[config.initialiser]
-    network = config.network or value_networks.QNetwork(torso, num_actions, kernel_init)
+    observation, network = networks.example(observation_space), config.network
+    if network is None:
+        network = make_network(config, observation_space, num_actions)
+    else:
+        values = jax.ShapeDtypeStruct((num_actions,), jnp.float32)
+        value_networks.check_network(network, {"observation": observation}, {"action values": values})
     params_key, order_key = jax.random.split(key)
-    params = network.init(params_key, networks.example(observation_space))
+    params = network.init(params_key, observation)
     config = checks.as_leaves(config)
     return State(
         config=config,
@@ -127,6 +126,19 @@ def check(config: Config) -> None:
     checks.one_of(config, "initialiser", networks.INITIALISERS)
     checks.one_of(config, "optimiser", get_args(OptimiserName))
     checks.whole(config, 1, "passes", "minibatches", "hidden_sizes")
+    checks.beside(config, "network", "normalisation", "hidden_sizes", "torso", "initialiser")
+
+
+def make_network(config: Config, observation_space: gymnasium.Space[Any], num_actions: int) -> nn.Module:
+    """The network that a Config describes."""
+    torso = networks.make_torso(
+        config.torso,
+        observation_space,
+        config.hidden_sizes,
+        initialiser=config.initialiser,
+        normalisation=config.normalisation,
+    )
+    return value_networks.QNetwork(torso, num_actions, networks.INITIALISERS[config.initialiser])
 
 
 def memory(config: Config) -> LastRollout:

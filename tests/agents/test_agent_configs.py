@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import types
 from typing import Any
 
 import flax.linen as nn
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 from tables import ON_POLICY, Fading
 
-from purejaxrl import networks, value_networks
+from purejaxrl import checks, networks, value_networks
 from purejaxrl.agents import a2c, ddpg, dqn, drqn, pqn, q_learning
 from purejaxrl.types import InvalidInput, Sample, Transition
 
@@ -117,7 +118,9 @@ BOLTZMANN = BASE["q_learning"].replace(
 TILES = BASE["q_learning"].replace(approximator="tile_coding", tilings=2, tiles=1)
 POLYNOMIAL = BASE["q_learning"].replace(approximator="polynomial")
 TABLE = BASE["q_learning"].replace(approximator="table")
-FADING = BASE["drqn"].replace(network=Fading(3))
+FADING = BASE["drqn"].replace(network=Fading(3), hidden_sizes=(64,), cell_size=64)
+OWN = {"dqn": BASE["dqn"].replace(hidden_sizes=(120, 84)), "pqn": BASE["pqn"].replace(hidden_sizes=(120, 84))}
+OWN["drqn"] = BASE["drqn"].replace(hidden_sizes=(64,), cell_size=64)
 APART_DRQN = FADING.replace(learning_rate=1.0, tau=0.0, loss="squared", burn_in=0, length=3)
 OTHER: dict[str, dict[str, tuple[Any, ...]]] = {
     "dqn": {
@@ -174,7 +177,7 @@ OTHER: dict[str, dict[str, tuple[Any, ...]]] = {
         "batch_size": (5, {"memory"}),
         "buffer_capacity": (16, {"memory"}),
         "warmup_steps": (3, {"memory"}),
-        "network": (value_networks.QNetwork(SMALL, 3), {"init"}),
+        "network": (value_networks.QNetwork(SMALL, 3), {"init"}, OWN["dqn"]),
     },
     "a2c": {
         "learning_rate": (0.02, {"update"}),
@@ -264,7 +267,7 @@ OTHER: dict[str, dict[str, tuple[Any, ...]]] = {
         "hidden_sizes": ((5,), {"init"}),
         "torso": ("small_cnn", {"init"}),
         "initialiser": ("xavier", {"init"}),
-        "network": (value_networks.QNetwork(SMALL, 3), {"init"}),
+        "network": (value_networks.QNetwork(SMALL, 3), {"init"}, OWN["pqn"]),
     },
     "drqn": {
         "learning_rate": (0.02, {"update"}),
@@ -291,7 +294,7 @@ OTHER: dict[str, dict[str, tuple[Any, ...]]] = {
         "batch_size": (5, {"memory"}),
         "buffer_capacity": (16, {"memory"}),
         "warmup_steps": (9, {"memory"}),
-        "network": (Fading(3), {"init"}),
+        "network": (Fading(3), {"init"}, OWN["drqn"]),
     },
 }
 
@@ -422,13 +425,20 @@ NAN = float("nan")
 RATES_ETC = {"discount": [-0.1, 1.01, NAN, "high", np.array([0.5, 2.0])]}
 CLIPS = {"max_gradient_value": [0.0, -1.0, NAN], "max_gradient_norm": [0.0, -1.0, NAN]}
 SIZES = {
-    "hidden_sizes": [(0,), (8, -1), (8.0,), (True,)],
+    "hidden_sizes": [(0,), (8, -1), (8.0,), (True,), 64, [64], "64"],
     "batch_size": [0, -1, 2.5, True],
     "buffer_capacity": [0, 10.0],
     "warmup_steps": [-1, 0.5],
 }
 EPSILONS = {"epsilon_start": [-0.1, 1.5, NAN], "epsilon_end": [-0.1, 1.5, NAN], "epsilon_steps": [-1, NAN]}
-NETWORKS = {"torso": ["resnet", "nature_cnnn"], "initialiser": ["orthogonal"]}
+NETWORKS = {"torso": ["resnet", "nature_cnnn"], "initialiser": ["orthonormal"]}
+
+
+def switches(*names: str) -> dict[str, list[Any]]:
+    """What looks like True or False."""
+    return {name: ["no", 1, None] for name in names}
+
+
 BAD: dict[str, dict[str, list[Any]]] = {
     "dqn": {
         "learning_rate": [-1e-3, NAN, np.float32(NAN), np.inf, "fast", True],
@@ -457,8 +467,8 @@ BAD: dict[str, dict[str, list[Any]]] = {
         "dropout_rate": [-0.1, 1.0, NAN],
         "dropout_steps": [-1, NAN],
         "loss": ["absolute", None],
-        "stream_sizes": [(0,), (8, -1), (8.0,)],
-        "n_step": [0, 1.5, True],
+        "stream_sizes": [(0,), (8, -1), (8.0,), 8],
+        "n_step": [0, 1.5, True, (1, 2)],
         "noise_scale": [-0.5, NAN, np.inf],
         "distribution": ["gaussian", None],
         "atoms": [0, 2.5],
@@ -470,8 +480,8 @@ BAD: dict[str, dict[str, list[Any]]] = {
         "normalisation": ["group"],
         "optimiser": ["lbfgs"],
         "architecture": ["joint"],
-        "torso": ["resnet", "nature_cnnn"],
-        "initialiser": ["orthogonal"],
+        **switches("double", "dueling", "prioritised", "noisy", "munchausen"),
+        **NETWORKS,
         **RATES_ETC,
         **CLIPS,
         **SIZES,
@@ -486,7 +496,7 @@ BAD: dict[str, dict[str, list[Any]]] = {
         "optimiser": ["sgd"],
         "torso": ["resnet"],
         "activation": ["gelu"],
-        "initialiser": ["orthogonal"],
+        "initialiser": ["orthonormal"],
         "hidden_sizes": SIZES["hidden_sizes"],
         **RATES_ETC,
         **CLIPS,
@@ -500,7 +510,7 @@ BAD: dict[str, dict[str, list[Any]]] = {
         "noise_steps": [-1, NAN],
         "actor_output_scale": [0.0, -1.0, NAN],
         "critic_output_scale": [0.0, -1.0, NAN],
-        "initialiser": ["orthogonal"],
+        "initialiser": ["orthonormal"],
         **RATES_ETC,
         **CLIPS,
         **SIZES,
@@ -559,6 +569,7 @@ BAD: dict[str, dict[str, list[Any]]] = {
         "length": [0, 1.5],
         "cell": ["rnn"],
         "cell_size": [0, 1.5],
+        **switches("double", "dueling", "stored_state", "rescale"),
         "max_gradient_norm": CLIPS["max_gradient_norm"],
         **EPSILONS,
         **RATES_ETC,
@@ -593,8 +604,7 @@ def test_bad_values_are_named(name: str, field: str, value: Any) -> None:
 def test_every_checkable_field_has_a_bad_value() -> None:
     for name in AGENTS:
         fields = dataclasses.fields(BASE[name])
-        switches = {field.name for field in fields if isinstance(getattr(BASE[name], field.name), bool)}
-        unchecked = {"network", "actor", "critic", *switches}
+        unchecked = {"network", "actor", "critic"} | ({"shared_torso"} if name == "a2c" else set())
         assert BAD[name].keys() == {field.name for field in fields} - unchecked
 
 
@@ -637,3 +647,150 @@ def test_observation_spaces_that_cannot_work(name: str) -> None:
     space = gymnasium.spaces.Text(3)
     with pytest.raises(InvalidInput, match="Text"):
         AGENTS[name].init(jax.random.key(0), BASE[name], space, BOX if name == "ddpg" else THREE_ACTIONS)
+
+
+# --- networks of one's own ------------------------------------------------------------------------
+
+
+class Own(nn.Module):
+    """Gives numbers of a shape, whatever it is asked."""
+
+    shape: tuple[int, ...]
+    kind: str = "params"
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, observation: Any) -> Any:
+        return self.variable(self.kind, "q", jnp.zeros, self.shape, self.dtype).value
+
+
+class Fractions(Own):
+    """Is given fractions, too."""
+
+    @nn.compact
+    def __call__(self, observation: Any, tau: Any) -> Any:
+        return jnp.broadcast_to(tau, (*self.shape, len(tau)))
+
+
+class Remembering(Own):
+    """Gives back another memory than it is given."""
+
+    def __call__(self, carry: Any, observation: Any) -> Any:
+        return jnp.zeros(5), jnp.zeros(self.shape)
+
+    def initial_carry(self) -> Any:
+        return jnp.zeros(4)
+
+
+class WithoutRate(nn.Module):
+    """Is given fractions or None, and no rate."""
+
+    @nn.compact
+    def __call__(self, observation: Any, tau: Any = None) -> Any:
+        return jnp.zeros(3)
+
+
+class OfABatch(nn.Module):
+    """Normalises by the batch as it acts, too."""
+
+    @nn.compact
+    def __call__(self, observation: Any) -> Any:
+        x = nn.BatchNorm(use_running_average=False, axis_name="batch")(observation.reshape(-1))
+        return nn.Dense(3)(x)
+
+
+CATEGORICAL = OWN["dqn"].replace(distribution="categorical", atoms=7)
+QUANTILES = OWN["dqn"].replace(distribution="quantile", atoms=7)
+FRACTIONS = OWN["dqn"].replace(distribution="implicit")
+UNSUITABLE: list[tuple[str, Any, Any, list[str]]] = [
+    ("dqn", OWN["dqn"], Own((4,)), ["Own", "action values [3]", "[3, 3]", "not [4]"]),
+    ("dqn", OWN["dqn"], Own((1,)), ["action values [3]", "not [1]"]),
+    ("dqn", OWN["dqn"], Own((3, 1)), ["action values [3]", "not [3, 1]"]),
+    ("dqn", OWN["dqn"], Own((3,), dtype=jnp.int32), ["action values [3]", "not [3] of int32"]),
+    ("dqn", OWN["dqn"], Own((3,), "memory"), ["variables memory", "params and batch_stats"]),
+    ("dqn", OWN["dqn"], Own, ["flax module"]),
+    ("dqn", OWN["dqn"], OfABatch(), ["OfABatch", "cannot be given observation [3, 3]"]),
+    ("dqn", OWN["dqn"], networks.ActorCritic(SMALL, 3), ["action values [3]", "not ([3], [])"]),
+    ("dqn", OWN["dqn"].replace(dropout="acting"), Own((3,)), ["dropout rate", "Own"]),
+    ("dqn", OWN["dqn"].replace(dropout="replay"), WithoutRate(), ["fractions None, dropout rate []"]),
+    ("dqn", CATEGORICAL, Own((3,)), ["[actions, atoms] = [3, 7]", "not [3]"]),
+    ("dqn", CATEGORICAL, Own((7, 3)), ["[actions, atoms] = [3, 7]", "not [7, 3]"]),
+    ("dqn", QUANTILES, Own((3, 51)), ["[actions, atoms] = [3, 7]", "not [3, 51]"]),
+    ("dqn", FRACTIONS, Own((3, 4)), ["fractions [4]", "cannot be given"]),
+    ("dqn", FRACTIONS, Fractions((2,)), ["[actions, fractions] = [3, 4]", "not [2, 4]"]),
+    ("pqn", OWN["pqn"], Own((4,)), ["action values [3]", "not [4]"]),
+    ("pqn", OWN["pqn"], Own((3,), "batch_stats"), ["variables batch_stats", "params alone"]),
+    ("drqn", OWN["drqn"], Own((3,)), ["initial_carry"]),
+    ("drqn", OWN["drqn"], Fading(2), ["carry [1] and action values [3]", "not [1] and [2]"]),
+    ("drqn", OWN["drqn"], Remembering((3,)), ["carry [4] and action values [3]", "not [5] and [3]"]),
+]
+
+
+@pytest.mark.usefixtures("nothing_is_compiled")
+@pytest.mark.parametrize(("name", "base", "network", "words"), UNSUITABLE, ids=range(len(UNSUITABLE)))
+def test_networks_that_do_not_suit(name: str, base: Any, network: Any, words: list[str]) -> None:
+    with pytest.raises(InvalidInput) as raised:
+        make(name, base.replace(network=network))
+    for word in words:
+        assert word in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("base", "network"),
+    [
+        (CATEGORICAL, Own((3, 7))),
+        (FRACTIONS, Fractions((3,))),
+        (OWN["dqn"].replace(dropout="both"), value_networks.QNetwork(SMALL, 3)),
+        (
+            OWN["dqn"].replace(dropout="both", distribution="implicit"),
+            value_networks.QNetwork(SMALL, 3, embedding=4),
+        ),
+        (OWN["dqn"], value_networks.QNetwork(networks.MLP((3,), normalisation="batch"), 3)),
+    ],
+    ids=range(5),
+)
+def test_networks_that_suit(base: Any, network: Any) -> None:
+    state = jax.eval_shape(lambda: make("dqn", base.replace(network=network)))
+    assert state.network == network
+
+
+BUILDING = {
+    "dqn": ["dueling", "stream_sizes", "noisy", "noise_scale", "embedding", "normalisation", "architecture"],
+    "pqn": ["normalisation"],
+    "drqn": ["dueling", "cell", "cell_size"],
+}
+OWN_NETWORK = {"dqn": Own((3,)), "pqn": Own((3,)), "drqn": Fading(3)}
+
+
+@pytest.mark.usefixtures("nothing_is_compiled")
+@pytest.mark.parametrize(
+    ("name", "field"),
+    [(name, x) for name, own in BUILDING.items() for x in (*own, "hidden_sizes", "torso", "initialiser")],
+)
+def test_what_builds_a_network_is_refused_beside_one(name: str, field: str) -> None:
+    """It would do nothing: no noise, say, where exploration is left to it."""
+    value = OTHER[name][field][0]
+    with pytest.raises(InvalidInput) as raised:
+        make(name, OWN[name].replace(network=OWN_NETWORK[name], **{field: value}))
+    assert f"{field}={value!r}" in str(raised.value)
+    assert "network" in str(raised.value)
+
+
+# --- checks ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", ["fast", b"1", True, [0.5, [1.0]], object, 1j], ids=repr)
+def test_what_is_no_number_says_so(value: Any) -> None:
+    given = types.SimpleNamespace(rate=value)
+    with pytest.raises(InvalidInput, match="rate must be a number, not"):
+        checks.finite(given, "rate")
+    with pytest.raises(InvalidInput, match="rate must be a number, not"):
+        checks.within(given, 0, 1, "rate")
+    with pytest.raises(InvalidInput, match="rate must be a number, not"):
+        checks.whole_leaf(given, "rate", "updates")
+
+
+def test_numbers_that_are_none_or_finite_pass() -> None:
+    for value in (None, 1, 0.5, np.float32(2.0), jnp.ones(3)):
+        checks.finite(types.SimpleNamespace(rate=value), "rate")

@@ -6,6 +6,7 @@ Batches are made by hand, and many updates are one scan: no environment, no loop
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from typing import Any
 
 import chex
@@ -507,6 +508,32 @@ def test_batch_normalisation_acts_by_what_updates_have_seen(config: dict[str, An
     assert np.mean(np.abs(together[:, 0] - 1)) < 0.3
 
 
+@pytest.mark.parametrize("tau", [1.0, 0.25])
+def test_a_target_network_has_the_statistics_that_it_was_copied_with(tau: float) -> None:
+    """They stand still between target updates, and are blended as its parameters are."""
+    config = {"normalisation": "batch", "hidden_sizes": (4,), "learning_rate": 0.1, "target_period": 3}
+    state = make(config | {"tau": tau}, VECTORS, 2)
+    batch = endings(3 + VIEWS, jnp.zeros(32, jnp.int32), jnp.ones(32))
+    first = dqn.action_values(state, state.target_params, VIEWS)
+    two = dqn.update(dqn.update(state, batch), batch)
+    np.testing.assert_array_equal(dqn.action_values(two, two.target_params, VIEWS), first)
+    assert not np.allclose(two.statistics["torso"]["BatchNorm_0"]["mean"], 0.0)
+    # What updates are moved towards stands still with it: of an update that learns nothing, the same.
+    going_on = dataclasses.replace(batch, terminated=jnp.zeros(32, bool))
+    errors = [
+        dqn.update(dataclasses.replace(state, statistics=of.statistics), going_on).info["td_error"]
+        for of in (state, two)
+    ]
+    assert errors[0] == errors[1]  # an online batch is normalised by its own statistics
+    three = dqn.update(two, batch)
+    for name, online in (("params", three.params["params"]), ("batch_stats", three.statistics)):
+        blended = jax.tree.map(lambda new, old: tau * new + (1 - tau) * old, online, two.target_params[name])
+        chex.assert_trees_all_close(three.target_params[name], blended, atol=1e-6)
+    if tau == 1:
+        values = dqn.action_values(three, three.params, VIEWS)
+        np.testing.assert_array_equal(dqn.action_values(three, three.target_params, VIEWS), values)
+
+
 def test_layer_normalisation_has_no_statistics() -> None:
     state = make({"normalisation": "layer", "hidden_sizes": (16,)}, VECTORS, 4)
     assert state.statistics == ()
@@ -531,6 +558,24 @@ def test_values_of_one_observation_do_not_hang_on_the_others_of_its_batch() -> N
     alone = dqn.action_values(state, state.params, VIEWS[:1])
     close(alone[0], together[0])
     close(mixed[0], together[0])
+
+
+# --- dueling ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "hidden"), [({}, [64]), ({"stream_sizes": (5, 6)}, [5, 6]), ({"dueling": False}, [])]
+)
+def test_dueling_streams_have_hidden_layers(given: dict[str, Any], hidden: list[int]) -> None:
+    """Two linear heads would be one, written otherwise."""
+    config = {"dueling": True, "hidden_sizes": (3,)} | given
+    shapes = jax.eval_shape(lambda: make(config, VECTORS, 4)).params["params"]
+    streams = {"value": 1, "advantage": 4} if config["dueling"] else {"values": 4}
+    assert len(shapes) == 1 + len(streams) * (1 + len(hidden))
+    for name, outputs in streams.items():
+        layers = [shapes[f"{name}_{i}"]["kernel"].shape for i in range(len(hidden))]
+        widths = [3, *hidden, outputs]
+        assert [*layers, shapes[name]["kernel"].shape] == list(itertools.pairwise(widths))
 
 
 # --- exploration -------------------------------------------------------------------------------------
