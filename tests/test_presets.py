@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import gymnasium
+import jax
 import numpy as np
 import pytest
 
@@ -148,6 +149,27 @@ def test_parallel_is_cleanrl_with_ten_environments() -> None:
     assert ten.config == one.config
     assert ten.settings.rollout_size == one.settings.rollout_size == 10
     fields(ten.settings, num_envs=10, rollout_length=1, total_steps=one.settings.total_steps)
+
+
+def test_rainbow_is_whole() -> None:
+    """β is 1 at the last update, streams are streams, and returns of classic control have atoms."""
+    preset = presets.get("dqn", "rainbow", VECTOR)
+    settings, config = preset.settings, preset.config
+    updates = (settings.total_steps - config.warmup_steps) // settings.rollout_size
+    assert config.importance_steps == updates * settings.updates_per_iteration == 49_000
+    assert config.stream_sizes == (64,)
+    most = sum(config.discount**step for step in range(500))  # of CartPole; of Acrobot its opposite
+    assert config.value_low <= -most < 0 < most <= config.value_high
+    fields(config, double=True, dueling=True, prioritised=True, n_step=3, noisy=True, epsilon_start=0.0)
+
+
+def test_pqn_begins_with_orthogonal_weights() -> None:
+    """layer_init of CleanRL's pqn.py: gain √2, the last layer's, too."""
+    preset = presets.get("pqn", "cleanrl", VECTOR)
+    fields(preset.config, initialiser="orthogonal", normalisation="layer", learning_rate_steps=975)
+    params = pqn.init(jax.random.key(0), preset.config, VECTOR, gymnasium.spaces.Discrete(2)).params["params"]
+    kernel = np.asarray(params["values"]["kernel"], np.float64)
+    np.testing.assert_allclose(kernel.T @ kernel, 2 * np.eye(2), atol=1e-5)
 
 
 @pytest.mark.parametrize(("name", "num_envs", "total_steps"), [("zoo", 8, 500_000), ("zoo-16", 16, 500_000)])
