@@ -17,32 +17,6 @@ import jax.numpy as jnp
 from purejaxrl.types import Array
 
 
-def q_learning(q_tm1: Array, a_tm1: Array, r_t: Array, discount_t: Array, q_t: Array) -> Array:
-    """The TD error of one-step Q-learning: target minus prediction.
-
-    No gradient flows through the target, so half the square of the error is DQN's loss when
-    ``q_t`` is the target network's.
-
-    Args:
-        q_tm1: ``[A]``, the action values where the action was taken.
-        a_tm1: the action, an integer.
-        r_t: the reward that followed.
-        discount_t: the discount, 0 where the task ended.
-        q_t: ``[A]``, the action values of the true successor.
-
-    Returns:
-        ``r_t + discount_t * max_a q_t[a] - q_tm1[a_tm1]``.
-
-    Source: Watkins (1989); Sutton & Barto (2018), "Reinforcement learning", eq. 6.8; Mnih et al. (2015),
-    "Human-level control through deep reinforcement learning", algorithm 1.
-    """
-    chex.assert_rank([q_tm1, a_tm1, r_t, discount_t, q_t], [1, 0, 0, 0, 1])
-    chex.assert_type([q_tm1, a_tm1, r_t, discount_t, q_t], [float, int, float, float, float])
-    chex.assert_equal_shape([q_tm1, q_t])
-    target = r_t + discount_t * jnp.max(q_t)
-    return jax.lax.stop_gradient(target) - pick(q_tm1, a_tm1)
-
-
 def td_learning(v_tm1: Array, r_t: Array, discount_t: Array, v_t: Array) -> Array:
     """The TD error of a value given the value of its successor: target minus prediction.
 

@@ -21,33 +21,6 @@ def variant(request):
 # --- TD errors ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("discount", "expected"),
-    [
-        (0.9, 3.7),  # 1 + 0.9 * max(3, 7, 5) - 3.6 = 7.3 - 3.6
-        (0.0, -2.6),  # terminated: 1 - 3.6
-    ],
-)
-def test_q_learning_by_hand(variant, discount, expected):
-    error = variant(losses.q_learning)(
-        jnp.array([2.0, 3.6, 9.0]), jnp.int32(1), f(1.0), f(discount), jnp.array([3.0, 7.0, 5.0])
-    )
-    assert error.shape == ()
-    np.testing.assert_allclose(error, expected, rtol=1e-6)
-
-
-def test_q_learning_gradient_reaches_the_prediction_only():
-    q_tm1, q_t = jnp.array([2.0, 3.6, 9.0]), jnp.array([3.0, 7.0, 5.0])
-
-    def loss(q_tm1, r_t, discount_t, q_t):
-        return optax.l2_loss(losses.q_learning(q_tm1, jnp.int32(1), r_t, discount_t, q_t))
-
-    prediction, reward, discount, target = jax.grad(loss, argnums=(0, 1, 2, 3))(q_tm1, f(1.0), f(0.9), q_t)
-    np.testing.assert_allclose(prediction, [0.0, -3.7, 0.0], rtol=1e-6)  # minus the TD error
-    assert reward == discount == 0
-    np.testing.assert_array_equal(target, np.zeros(3))
-
-
 @pytest.mark.parametrize(("discount", "expected"), [(0.5, 4.0), (0.0, -1.0)])  # 2 + 0.5 * 10 - 3; 2 - 3
 def test_td_learning_by_hand(variant, discount, expected):
     error = variant(losses.td_learning)(f(3.0), f(2.0), f(discount), f(10.0))
@@ -61,14 +34,8 @@ def test_td_learning_gradient_reaches_the_prediction_only():
 
 def test_td_errors_agree_with_rlax():
     random = np.random.default_rng(0)
-    q_tm1, q_t = random.normal(size=(2, 32, 4)).astype(np.float32)
-    a_tm1 = jnp.asarray(random.integers(4, size=32))
     r_t, v_tm1, v_t = random.normal(size=(3, 32)).astype(np.float32)
     discount_t = jnp.asarray(0.99 * (random.random(32) < 0.7), jnp.float32)
-    chex.assert_trees_all_close(
-        jax.vmap(losses.q_learning)(q_tm1, a_tm1, r_t, discount_t, q_t),
-        jax.vmap(rlax.q_learning)(q_tm1, a_tm1, r_t, discount_t, q_t),
-    )
     chex.assert_trees_all_close(
         jax.vmap(losses.td_learning)(v_tm1, r_t, discount_t, v_t),
         jax.vmap(rlax.td_learning)(v_tm1, r_t, discount_t, v_t),
@@ -265,9 +232,6 @@ _BATCH, _STEPS = jnp.ones((3, 2)), jnp.ones(3)
 @pytest.mark.parametrize(
     ("function", "arguments"),
     [
-        (losses.q_learning, (_BATCH, jnp.int32(0), f(0), f(0), _BATCH)),
-        (losses.q_learning, (_STEPS, f(0), f(0), f(0), _STEPS)),  # an action that is not an integer
-        (losses.q_learning, (_STEPS, jnp.int32(0), f(0), f(0), jnp.ones(2))),  # another action space
         (losses.td_learning, (_STEPS, f(0), f(0), f(0))),
         (losses.td_learning, (f(0), f(0), jnp.bool_(True), f(0))),  # a flag where a discount should be
         (losses.generalised_advantage, (_BATCH, _BATCH, _BATCH, f(1), _BATCH, _BATCH)),

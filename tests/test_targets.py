@@ -82,7 +82,6 @@ def test_a_td_error_of_each_successor_is_rlax_s() -> None:
         ]
         for value, expected in pairs:
             np.testing.assert_allclose(error(value), expected, rtol=1e-5, atol=1e-6)
-        assert error(targets.greedy_value(q_t)) == losses.q_learning(q_tm1, a_tm1, r_t, discount_t, q_t)
 
 
 def test_policies_by_hand() -> None:
