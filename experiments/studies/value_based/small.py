@@ -65,7 +65,7 @@ def bandit(
     """A learner in bsuite's bandit of 11 arms, for 10 000 episodes of one step."""
     return Study(
         name=f"{name}-bsuite-bandit",
-        what=f"{what}, bsuite's bandit, {PULLS.total_steps} episodes",
+        what=f"{what}, bsuite's bandit, {PULLS.total_steps // 1000}k episodes",
         run=Simulated(
             functools.partial(pull, config, epsilon, PULLS),
             {"environment": "BsuiteBandit", "config": config, "epsilon": epsilon, "settings": PULLS},
@@ -141,7 +141,7 @@ STUDIES: tuple[Study, ...] = (
     ),
     Study(
         name="dqn-bsuite-deepsea",
-        what=f"DQN, DeepSea of {SEA} rows, {DIVES} episodes",
+        what=f"DQN, DeepSea of {SEA} rows, {DIVES // 1000}k episodes",
         run=Simulated(
             functools.partial(dive, DIVES),
             {"environment": "DeepSea", "size": SEA, "config": SEA_CONFIG, "episodes": DIVES},
