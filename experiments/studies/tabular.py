@@ -218,7 +218,7 @@ STUDIES: tuple[Study, ...] = (
         figures={
             f"n{n}": Figure(
                 f"RMS error, n = {n}, α = {rate}",
-                Published(error, unsure, "standard error"),
+                Published(error, unsure, "standard error of 200 runs of ours"),
                 digits=3,
                 better="lower",
             )
@@ -226,8 +226,7 @@ STUDIES: tuple[Study, ...] = (
         },
         source=f"Sutton & Barto (2018), figure 7.2; {INDEPENDENT}",
         measure="mean over the 19 states, the first 10 episodes, and the runs (200 published, 1000 ours)",
-        note="each n at the step size that was best there; the published means' standard errors are not"
-        " printed, and are those of 200 runs of ours",
+        note="each n at the step size that was best there; no standard errors are published",
     ),
     Study(
         name="sarsa-slm-cartpole",
