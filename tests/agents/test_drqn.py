@@ -431,6 +431,20 @@ def test_remembers_what_a_feed_forward_network_cannot() -> None:
     assert np.all(np.abs(returns) < 0.5)  # four standard deviations of 64 guesses
 
 
+def test_dueling_streams_have_hidden_layers() -> None:
+    """Two linear heads after the cell would be one, written otherwise."""
+    config = Config(dueling=True, cell_size=5)
+    state = jax.eval_shape(lambda: drqn.init(jax.random.key(0), config, LINE, THREE_ACTIONS))
+    heads = jax.tree.map(lambda leaf: leaf.shape, state.params["params"]["network"])
+    kernels = {name: layer["kernel"] for name, layer in heads.items()}
+    assert kernels == {
+        "value_0": (5, 64),
+        "value": (64, 1),
+        "advantage_0": (5, 64),
+        "advantage": (64, 3),
+    }
+
+
 # --- what cannot work ---------------------------------------------------------------------------
 
 

@@ -18,10 +18,11 @@ import purejaxrl
 from purejaxrl.agents import pqn
 from purejaxrl.agents.pqn import Config
 from purejaxrl.environments import vectorise
+from purejaxrl.networks import MLP
 from purejaxrl.training.loop import Loop
 from purejaxrl.training.settings import Settings
 from purejaxrl.types import InvalidInput, Transition
-from purejaxrl.value_networks import Table
+from purejaxrl.value_networks import QNetwork, Table
 
 STATES, ACTIONS = gymnasium.spaces.Discrete(8), gymnasium.spaces.Discrete(2)
 PLAIN: dict[str, Any] = {"optimiser": "sgd", "max_gradient_norm": None, "passes": 1, "minibatches": 1}
@@ -247,6 +248,15 @@ def test_layers_are_normalised_unless_that_is_off() -> None:
         config = Config(normalisation=normalisation)  # type: ignore[arg-type]
         state = pqn.init(jax.random.clone(key), config, space, ACTIONS)
         assert len(jax.tree.leaves(state.params)) == number  # a kernel and a bias, or four with a norm's
+
+
+def test_a_network_of_one_s_own_may_see_what_no_torso_does() -> None:
+    space = gymnasium.spaces.Box(-1.0, 1.0, (2, 1, 2, 1), np.float32)
+    network = QNetwork(MLP((3,)), 2)
+    state = pqn.init(jax.random.key(0), Config(network=network), space, ACTIONS)
+    assert pqn.action_values(state, state.params, jnp.ones((5, *space.shape))).shape == (5, 2)
+    with pytest.raises(InvalidInput, match="at most"):
+        pqn.init(jax.random.key(0), Config(), space, ACTIONS)
 
 
 @pytest.mark.parametrize(
