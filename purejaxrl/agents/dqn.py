@@ -426,35 +426,7 @@ def update(state: State, batch: Transition | Sample) -> State:
     transition = batch.transition if isinstance(batch, Sample) else batch
     probability = batch.probability if isinstance(batch, Sample) else None
     draw = draw_for_update(state, len(transition.action))
-    rewards, terminated, truncated = steps(transition)
-    reward, discount = jax.vmap(targets.n_step_reward, in_axes=(0, 0, 0, None))(
-        rewards, terminated, truncated, config.discount
-    )
-    if config.munchausen:
-        before, _ = forward(state, state.target_params, transition.observation, draw.noise(0))
-        reward += jax.vmap(targets.munchausen_bonus, in_axes=(0, 0, None, None, None))(
-            means(state, before),
-            transition.action,
-            config.munchausen_scale,
-            config.munchausen_temperature,
-            config.munchausen_floor,
-        )
-    fractions = draw.target_tau
-    # Munchausen's policy is the target network's, in the successor as in the bonus: none is chosen there.
-    double = config.double and not config.munchausen
-    if fractions is not None and not double:
-        middle = jnp.tile(distributions.midpoints(config.atoms), (len(fractions), 1))
-        fractions = jnp.concatenate([fractions, middle], axis=1)
-    after, _ = forward(state, state.target_params, transition.next_observation, draw.noise(1), tau=fractions)
-    chooser = after
-    if double:
-        chooser, _ = forward(state, state.params, transition.next_observation, draw.noise(2))
-    elif fractions is not None:
-        # By other fractions than those that are valued: the same would choose what they overestimate.
-        after, chooser = jnp.split(after, [config.target_samples], axis=-1)
-    selector = means(state, chooser)
-    values, weights = jax.vmap(successor, in_axes=(None, 0, 0))(config, after, selector)
-    values = jax.lax.stop_gradient(reward[:, None] + discount[:, None] * values)  # [B, M]
+    values, weights = target_particles(state, transition, draw)
 
     def loss(params: PyTree) -> tuple[Array, tuple[Array, PyTree, dict[str, Array]]]:
         rngs = draw.noise(3) | draw.dropout
@@ -503,6 +475,44 @@ def update(state: State, batch: Transition | Sample) -> State:
         step=step,
         info=info | {"loss": value, "gradient_norm": norm},
     )
+
+
+def target_particles(state: State, transition: Transition, draw: Draw) -> tuple[Array, Array]:
+    """What the returns of transitions ``[B]`` are moved towards: particles and their weights ``[B, M]``.
+
+    The rewards of ``n_step`` steps, Munchausen's bonus with the first of them, and what the target network
+    says of the successor. A mean is one particle, or one for each action where values are soft.
+    """
+    config = state.config
+    rewards, terminated, truncated = steps(transition)
+    reward, discount = jax.vmap(targets.n_step_reward, in_axes=(0, 0, 0, None))(
+        rewards, terminated, truncated, config.discount
+    )
+    if config.munchausen:
+        before, _ = forward(state, state.target_params, transition.observation, draw.noise(0))
+        reward += jax.vmap(targets.munchausen_bonus, in_axes=(0, 0, None, None, None))(
+            means(state, before),
+            transition.action,
+            config.munchausen_scale,
+            config.munchausen_temperature,
+            config.munchausen_floor,
+        )
+    fractions = draw.target_tau
+    # Munchausen's policy is the target network's, in the successor as in the bonus: none is chosen there.
+    double = config.double and not config.munchausen
+    if fractions is not None and not double:
+        middle = jnp.tile(distributions.midpoints(config.atoms), (len(fractions), 1))
+        fractions = jnp.concatenate([fractions, middle], axis=1)
+    after, _ = forward(state, state.target_params, transition.next_observation, draw.noise(1), tau=fractions)
+    chooser = after
+    if double:
+        chooser, _ = forward(state, state.params, transition.next_observation, draw.noise(2))
+    elif fractions is not None:
+        # By other fractions than those that are valued: the same would choose what they overestimate.
+        after, chooser = jnp.split(after, [config.target_samples], axis=-1)
+    selector = means(state, chooser)
+    values, weights = jax.vmap(successor, in_axes=(None, 0, 0))(config, after, selector)
+    return jax.lax.stop_gradient(reward[:, None] + discount[:, None] * values), weights
 
 
 def steps(transition: Transition) -> list[Array]:
