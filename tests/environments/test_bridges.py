@@ -201,7 +201,6 @@ def test_several_threads_give_the_bits_of_one():
     ("name", "steps"),
     [
         ("envpool:CartPole-v1", 60),
-        ("envpool:Pendulum-v1", 205),
         ("envpool:HalfCheetah-v5", 20),
         ("envpool:Pong-v5", 5),
         ("gymnasium:CartPole-v1", 60),
