@@ -3,7 +3,8 @@
 python experiments/q_learning_cliff.py --config.target sarsa --total-steps 20001
 python experiments/q_learning_cliff.py --config.target sarsa --config.n-step 3 --total-steps 20003
 
-Steps beyond an update's own, which SARSA waits for, come before the first update and so on top of the total.
+SARSA waits for one step more than Q-learning before it learns, and n-step targets for n - 1 more: the total
+has these on top of the steps that the epochs share.
 """
 
 import sys
