@@ -10,6 +10,24 @@ jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_debug_key_reuse", True)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def programs(request: pytest.FixtureRequest) -> Iterator[None]:
+    """XLA spends little on making programs fast, but in modules marked ``optimised``.
+
+    Most run for an instant, and compiling them is what the suite's time goes into. They go with their
+    module: all of them together take five gigabytes.
+    """
+    haste = request.node.get_closest_marker("optimised") is None
+    before = jax.config.values["jax_disable_most_optimizations"]
+    with pytest.MonkeyPatch.context() as patch:
+        if haste:
+            jax.config.update("jax_disable_most_optimizations", True)
+            patch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")  # for the processes that a test starts
+        yield
+    jax.config.update("jax_disable_most_optimizations", before)
+    jax.clear_caches()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Scripts keep what they compile for each other, and leave the user's own cache alone."""

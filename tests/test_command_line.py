@@ -47,11 +47,10 @@ DEFAULTS = {dqn: ("CartPole-v1", "cleanrl"), a2c: ("CartPole-v1", "zoo"), ddpg: 
 
 @pytest.fixture(scope="module", autouse=True)
 def compiled_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Tests that run the same program share what is compiled, and XLA spends little on making it fast."""
+    """Tests that run the same program share what is compiled."""
     changes = {
         "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("programs")),
         "jax_persistent_cache_min_compile_time_secs": 0.2,
-        "jax_disable_most_optimizations": True,
     }
     before = {name: jax.config.values[name] for name in changes}
     configure(changes)

@@ -11,7 +11,7 @@ import pytest
 from purejaxrl.agents import a2c, ddpg, dqn
 from purejaxrl.training import Experiment, Settings, train
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.optimised]
 
 
 def test_dqn_learns_catch():

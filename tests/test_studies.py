@@ -27,6 +27,8 @@ from purejaxrl.training import Experiment, Settings
 from purejaxrl.training.seeds import keys
 from purejaxrl.types import InvalidInput, Key, PyTree
 
+pytestmark = pytest.mark.optimised
+
 TRAINED = Study(
     name="small",
     what="Q-learning, RandomWalk, 300 steps",

@@ -27,6 +27,8 @@ from purejaxrl.training.loop import Loop
 from purejaxrl.training.settings import Settings
 from purejaxrl.types import Array, InvalidInput, Key, Transition
 
+pytestmark = pytest.mark.optimised
+
 LINE = gymnasium.spaces.Box(-10.0, 10.0, (1,), np.float32)
 THREE_ACTIONS = gymnasium.spaces.Discrete(3)
 GAMMA, RATE = 0.9, 0.01

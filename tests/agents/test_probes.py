@@ -21,6 +21,8 @@ from purejaxrl.training.loop import Loop
 from purejaxrl.training.settings import Settings
 from purejaxrl.types import Array, Key
 
+pytestmark = pytest.mark.optimised
+
 NUM_SEEDS = 3
 DISCOUNT = 0.7
 PROBES: dict[str, Probe] = {

@@ -27,6 +27,8 @@ from purejaxrl.training.loop import Loop
 from purejaxrl.training.settings import Settings
 from purejaxrl.types import InvalidInput, Transition
 
+pytestmark = pytest.mark.optimised
+
 S, A = 8, 3
 STATES, ACTIONS = gymnasium.spaces.Discrete(S), gymnasium.spaces.Discrete(A)
 GAMMA, LAMBDA, ALPHA = 0.9, 0.7, 0.5

@@ -15,6 +15,8 @@ from memory_cases import EXAMPLE, Model, rollout, transitions
 from purejaxrl.memory import Prioritised, PrioritisedReplay, Replay, sum_tree
 from purejaxrl.types import Sample, Transition
 
+pytestmark = pytest.mark.optimised
+
 
 def masses_by_serial(memory: PrioritisedReplay, state: Any, model: Model) -> dict[int, float]:
     """What the leaves say of each row that may be drawn, by the serial number of its first step."""

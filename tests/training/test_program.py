@@ -21,6 +21,8 @@ from purejaxrl import training
 from purejaxrl.training import Experiment, Programs
 from purejaxrl.training import seeds as seeds_
 
+pytestmark = pytest.mark.optimised
+
 AGENTS = ("dqn", "a2c", "ddpg")
 REPLAYING = ("dqn", "ddpg")
 SLOTS = 53  # of a replay buffer in the tests of its shape: a prime, so that no other array has its shape

@@ -104,9 +104,7 @@ def test_a_new_process_goes_on(
         ("a2c", 3),
         ("rainbow", 2),
         ("drqn", 2),
-        pytest.param("a2c, sweep", 3, marks=slow),
         pytest.param("dqn, sweep", 1, marks=slow),
-        pytest.param("dqn, vmap", 1, marks=slow),
         pytest.param("ddpg, vmap", 2, marks=slow),
     ],
 )

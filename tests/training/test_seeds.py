@@ -27,20 +27,18 @@ from purejaxrl.training import Experiment, Loop, loop
 from purejaxrl.training import seeds as seeds_
 from purejaxrl.types import InvalidInput
 
-GRID = [(num_seeds, devices) for num_seeds in (8, 16) for devices in (1, 2, 4)]
+pytestmark = pytest.mark.optimised
+
+GRID = [(8, 1), (8, 2), (16, 4)]
 ODD = (11, 8)  # five rows of padding; for an environment in JAX and for simulators on the host
-QUICK = {  # 8 seeds on 2 devices, or 3, are among the epoch-by-epoch runs below
-    "dqn": {(8, 1), ODD},
-    "a2c": {(16, 4)},
-    "ddpg": {(16, 4)},
-    "a2c, EnvPool": {(8, 2)},
-    "ddpg, EnvPool": {(8, 2)},
+SIZES = {  # 8 seeds on 2 devices, or 3, are among the epoch-by-epoch runs below
+    "dqn": [*GRID, ODD],
+    "a2c": [(16, 4)],
+    "ddpg": [(16, 4)],
+    "a2c, EnvPool": [(8, 2), ODD],
+    "ddpg, EnvPool": [(8, 2)],
 }
-ALONE_AND_AMONG = [
-    pytest.param(name, *size, marks=() if size in QUICK[name] else pytest.mark.slow)
-    for name in QUICK
-    for size in [*GRID, *([ODD] if name in ("dqn", "a2c, EnvPool") else [])]
-]
+ALONE_AND_AMONG = [(name, *size) for name, sizes in SIZES.items() for size in sizes]
 # What vmap's batched products may come to, on every float of the Runner and of the Metrics: after 100
 # updates of DQN (measured: 1e-7) and of A2C (1e-6), after 40 of DDPG (3e-7). Whole numbers are equal.
 # It is no bound on longer runs: DDPG's measured 1e-5 after 180 updates and 2e-4 after 200, where Adam
@@ -63,8 +61,10 @@ def test_vmapped_seeds_are_close_to_what_they_are_alone(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", TOLERANCE)
-@pytest.mark.parametrize(("num_seeds", "devices"), [(8, 1), (16, 4)])
+@pytest.mark.parametrize(
+    ("name", "num_seeds", "devices"),
+    [("dqn", 8, 1), ("dqn", 16, 4), ("ddpg", 16, 4), ("a2c, EnvPool", 16, 4)],
+)
 def test_vmapped_seeds_are_close_on_every_number_of_devices(name: str, num_seeds: int, devices: int) -> None:
     among = trained(variant(name, seeds="vmap", num_seeds=num_seeds, devices=devices))
     assert_close(among, alone(name), TOLERANCE[name])

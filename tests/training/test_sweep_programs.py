@@ -37,8 +37,9 @@ def of_point(outcome: dict[str, np.ndarray], experiment: Experiment[Any], point:
     return {path: leaf[rows] for path, leaf in outcome.items()}
 
 
-@pytest.mark.parametrize("name", ["dqn", pytest.param("a2c", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("mode", ["map", pytest.param("vmap", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("name", "mode"), [("dqn", "map"), pytest.param("a2c", "vmap", marks=pytest.mark.slow)]
+)
 def test_a_point_has_the_numbers_that_it_has_alone(name: str, mode: Any) -> None:
     sweep = variant(name, points=RATES, num_seeds=2, seeds=mode, devices=2)
     among = leaves(*training.train(sweep))
