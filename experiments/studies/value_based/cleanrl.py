@@ -73,8 +73,7 @@ C51_CONFIG = dqn.Config(
 PQN_SOURCE = "CleanRL, cleanrl/pqn.py and its table of benchmarks"
 PQN_NOTE = (
     "the source's λ-returns run on over the ends of episodes, and bootstrap at no time limit; here they stop"
-    " at an end and bootstrap at a limit; it begins with orthogonal weights of gain √2, here with LeCun's;"
-    " 975 rollouts in place of its 976"
+    " at an end and bootstrap at a limit; 975 rollouts in place of its 976"
 )
 
 STUDIES: tuple[Study, ...] = (
@@ -107,12 +106,12 @@ STUDIES: tuple[Study, ...] = (
             task,
             "pqn",
             pqn,
-            pqn.Config(learning_rate_steps=975),
+            pqn.Config(learning_rate_steps=975, initialiser="orthogonal"),
             Published(value, spread, SEEDS_SPREAD),
             PQN_SOURCE,
             PQN_SETTINGS,
             PQN_EPOCHS,
-            "LeCun's initialisation",
+            "orthogonal initialisation",
             PQN_NOTE,
         )
         for task, value, spread in (
