@@ -358,6 +358,10 @@ def of_architecture(
     return OneHot(int(observation_space.n), network, int(observation_space.start)) if discrete else network
 
 
+MOST_FEATURES = 2**20
+"""A linear network reads each of its features at every step."""
+
+
 def linear_torso(
     name: Features, observation_space: gymnasium.Space[Any], tilings: int, tiles: int, order: int
 ) -> nn.Module:
@@ -373,13 +377,24 @@ def linear_torso(
         return OneHot(int(space.n), Flat(), int(space.start))
     if name not in ("tile_coding", "polynomial"):
         raise InvalidInput(f"features must be one of one_hot, tile_coding, polynomial, not {name!r}")
-    if not isinstance(space, gymnasium.spaces.Box) or not np.all(np.isfinite([space.low, space.high])):
+    if (
+        not isinstance(space, gymnasium.spaces.Box)
+        or not np.all(np.isfinite([space.low, space.high]))
+        or not np.all(space.low < space.high)
+    ):
         raise InvalidInput(
             f"{name} divides the range of each number observed, and so needs a bounded Box, not {space};"
             " where you know a range that matters, give a network of your own, such as"
             " QNetwork(TileCoding(low, high), actions, kernel_init=ZEROS)"
         )
     low, high = (tuple(map(float, np.ravel(bound))) for bound in (space.low, space.high))
+    # As a Python number: of a board there are more than any array can count.
+    number = tilings * (tiles + 1) ** len(low) if name == "tile_coding" else (order + 1) ** len(low)
+    if number > MOST_FEATURES:
+        raise InvalidInput(
+            f"{name} of the {len(low)} numbers in {space} would have {number:.3g} features, of which"
+            f" {MOST_FEATURES} are allowed; use fewer tiles, a lower order, or approximator='network'"
+        )
     return TileCoding(low, high, tilings, tiles) if name == "tile_coding" else Polynomial(low, high, order)
 
 

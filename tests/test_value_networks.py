@@ -462,3 +462,25 @@ def test_networks_made_alike_are_equal_and_others_are_not() -> None:
         for j, other in enumerate(second):
             assert (one == other) == (i == j)
             assert i != j or hash(one) == hash(other)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "words"),
+    [
+        ("polynomial", (10, 5), ["polynomial", "50 numbers", "1.27e+30"]),
+        ("tile_coding", (10, 5), ["tile_coding", "4.12e+48", "1048576"]),
+        ("tile_coding", (10,), ["tile_coding", "10 numbers", "2.79e+10"]),
+    ],
+)
+def test_more_features_than_can_be_are_refused(name: Any, shape: tuple[int, ...], words: list[str]) -> None:
+    space = gymnasium.spaces.Box(-1.0, 1.0, shape, np.float32)
+    with pytest.raises(InvalidInput) as raised:
+        linear_torso(name, space, 8, 8, 3)
+    for word in words:
+        assert word in str(raised.value)
+
+
+def test_a_number_without_a_range_is_not_divided() -> None:
+    space = gymnasium.spaces.Box(np.array([0.0, 1.0], np.float32), np.array([1.0, 1.0], np.float32))
+    with pytest.raises(InvalidInput, match="needs a bounded Box"):
+        linear_torso("polynomial", space, 8, 8, 3)
