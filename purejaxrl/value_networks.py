@@ -388,12 +388,11 @@ def linear_torso(
             " QNetwork(TileCoding(low, high), actions, kernel_init=ZEROS)"
         )
     low, high = (tuple(map(float, np.ravel(bound))) for bound in (space.low, space.high))
-    # As a Python number: of a board there are more than any array can count.
-    number = tilings * (tiles + 1) ** len(low) if name == "tile_coding" else (order + 1) ** len(low)
-    if number > MOST_FEATURES:
+    grids, side = (tilings, tiles + 1) if name == "tile_coding" else (1, order + 1)
+    if grids * side ** len(low) > MOST_FEATURES:
         raise InvalidInput(
-            f"{name} of the {len(low)} numbers in {space} would have {number:.3g} features, of which"
-            f" {MOST_FEATURES} are allowed; use fewer tiles, a lower order, or approximator='network'"
+            f"{name} of the {len(low)} numbers in {space} would have {grids} × {side}^{len(low)} features, of"
+            f" which {MOST_FEATURES} are allowed; use fewer tiles, a lower order, or approximator='network'"
         )
     return TileCoding(low, high, tilings, tiles) if name == "tile_coding" else Polynomial(low, high, order)
 

@@ -467,9 +467,10 @@ def test_networks_made_alike_are_equal_and_others_are_not() -> None:
 @pytest.mark.parametrize(
     ("name", "shape", "words"),
     [
-        ("polynomial", (10, 5), ["polynomial", "50 numbers", "1.27e+30"]),
-        ("tile_coding", (10, 5), ["tile_coding", "4.12e+48", "1048576"]),
-        ("tile_coding", (10,), ["tile_coding", "10 numbers", "2.79e+10"]),
+        ("polynomial", (10, 5), ["polynomial", "50 numbers", "1 × 4^50"]),
+        ("tile_coding", (10, 5), ["tile_coding", "8 × 9^50", "1048576"]),
+        ("tile_coding", (10,), ["tile_coding", "10 numbers", "8 × 9^10"]),
+        ("tile_coding", (84, 84), ["8 × 9^7056"]),
     ],
 )
 def test_more_features_than_can_be_are_refused(name: Any, shape: tuple[int, ...], words: list[str]) -> None:
