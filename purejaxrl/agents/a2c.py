@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
-from purejaxrl import checks, losses, networks
+from purejaxrl import checks, losses, networks, value_networks
 from purejaxrl.checks import static
 from purejaxrl.memory import LastRollout
 from purejaxrl.optimisers import descend
@@ -78,18 +78,22 @@ def init(
     """A fresh learner.
 
     Raises:
-        InvalidInput: the actions are not Discrete, or a hyperparameter is out of its range.
+        InvalidInput: the actions are not Discrete, a hyperparameter is out of its range, or the network does
+            not suit.
     """
     num_actions = checks.discrete("A2C", action_space)
     check(config)
-    network = config.network
+    observation, network = networks.example(observation_space), config.network
     if network is None:
         torso = networks.make_torso(
             config.torso, observation_space, config.hidden_sizes, config.activation, config.initialiser
         )
         critic_torso = None if config.shared_torso else torso.copy()
         network = networks.ActorCritic(torso, num_actions, critic_torso)
-    params = network.init(key, networks.example(observation_space))
+    else:
+        outputs = {"logits": jnp.zeros(num_actions), "value": jnp.float32(0.0)}
+        value_networks.check_network(network, {"observation": observation}, outputs)
+    params = network.init(key, observation)
     config = checks.as_leaves(config)
     figures = ("loss", "policy_loss", "value_loss", "entropy", "advantage", "gradient_norm")
     return State(
@@ -113,6 +117,8 @@ def check(config: Config) -> None:
     checks.one_of(config, "activation", networks.ACTIVATIONS)
     checks.one_of(config, "initialiser", networks.INITIALISERS)
     checks.whole(config, 1, "hidden_sizes")
+    checks.flags(config)
+    checks.beside(config, "network", "hidden_sizes", "activation", "torso", "initialiser", "shared_torso")
 
 
 def memory(config: Config) -> LastRollout:

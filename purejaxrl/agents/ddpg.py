@@ -17,6 +17,7 @@ from purejaxrl.checks import static
 from purejaxrl.memory import Replay
 from purejaxrl.optimisers import descend
 from purejaxrl.types import Array, Key, PyTree, Transition
+from purejaxrl.value_networks import check_network
 
 
 @struct.dataclass
@@ -89,20 +90,27 @@ def init(
     """A fresh learner.
 
     Raises:
-        InvalidInput: the actions are not a bounded Box, or a hyperparameter is out of its range.
+        InvalidInput: the actions are not a bounded Box, a hyperparameter is out of its range, or a network
+            does not suit.
     """
     box = checks.bounded_box("DDPG", action_space)
     check(config)
     low, high = jnp.float32(box.low), jnp.float32(box.high)
-    torso = networks.make_torso("mlp", observation_space, config.hidden_sizes, initialiser=config.initialiser)
-    actor = config.actor or networks.DeterministicActor(
-        torso, box.shape[0], networks.Uniform(config.actor_output_scale)
-    )
-    critic = config.critic or networks.Critic(torso.copy(), networks.Uniform(config.critic_output_scale))
+    observation, action = networks.example(observation_space), jnp.zeros_like(low)
+    actor, critic = config.actor, config.critic
+    if actor is not None:
+        check_network(actor, {"observation": observation}, {"action": action})
+    else:
+        output_init = networks.Uniform(config.actor_output_scale)
+        actor = networks.DeterministicActor(make_torso(config, observation_space), len(action), output_init)
+    if critic is not None:
+        check_network(critic, {"observation": observation, "action": action}, {"value": jnp.float32(0.0)})
+    else:
+        output_init = networks.Uniform(config.critic_output_scale)
+        critic = networks.Critic(make_torso(config, observation_space), output_init)
     actor_key, critic_key = jax.random.split(key)
-    observation = networks.example(observation_space)
     actor_params = actor.init(actor_key, observation)
-    critic_params = critic.init(critic_key, observation, jnp.zeros_like(low))
+    critic_params = critic.init(critic_key, observation, action)
     config = checks.as_leaves(config)
     figures = (
         "critic_loss",
@@ -141,6 +149,15 @@ def check(config: Config) -> None:
     checks.one_of(config, "initialiser", networks.INITIALISERS)
     checks.whole(config, 1, "batch_size", "buffer_capacity", "hidden_sizes")
     checks.whole(config, 0, "warmup_steps")
+    checks.beside(config, "actor", "actor_output_scale")
+    checks.beside(config, "critic", "critic_output_scale")
+    if config.critic is not None:  # and so the critic's torso is not built, either
+        checks.beside(config, "actor", "hidden_sizes", "initialiser")
+
+
+def make_torso(config: Config, observation_space: gymnasium.Space[Any]) -> nn.Module:
+    """What reads the observation, of the actor or the critic."""
+    return networks.make_torso("mlp", observation_space, config.hidden_sizes, initialiser=config.initialiser)
 
 
 def memory(config: Config) -> Replay:

@@ -127,13 +127,17 @@ def init(
     """A fresh learner.
 
     Raises:
-        InvalidInput: the actions are not Discrete, the approximator cannot read the observations, or a
-            hyperparameter is out of its range.
+        InvalidInput: the actions are not Discrete, the approximator cannot read the observations, a
+            hyperparameter is out of its range, or the network does not suit.
     """
     num_actions = checks.discrete("Q-learning", action_space)
     check(config)
-    network = config.network or make_network(config, observation_space, num_actions)
-    observation = networks.example(observation_space)
+    observation, network = networks.example(observation_space), config.network
+    if network is None:
+        network = make_network(config, observation_space, num_actions)
+    else:
+        values = jnp.zeros(num_actions)
+        value_networks.check_network(network, {"observation": observation}, {"action values": values})
     config = checks.as_leaves(config)
     if config.target == "double":
         # One after the other: see FIELD_NOTES on initialisers under vmap.
@@ -179,6 +183,8 @@ def check(config: Config) -> None:
     checks.one_of(config, "optimiser", get_args(OptimiserName))
     checks.whole(config, 1, "n_step", "tilings", "tiles", "hidden_sizes")
     checks.whole(config, 0, "order")
+    checks.beside(config, "network", "approximator", "initial_value", "tilings", "tiles", "order")
+    checks.beside(config, "network", "architecture", "hidden_sizes", "activation", "torso", "initialiser")
     if config.returns == "retrace" and config.target != "expected_sarsa":
         raise InvalidInput(
             "returns='retrace' evaluates a policy, and so takes target='expected_sarsa' (with"

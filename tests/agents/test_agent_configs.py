@@ -121,6 +121,8 @@ TABLE = BASE["q_learning"].replace(approximator="table")
 FADING = BASE["drqn"].replace(network=Fading(3), hidden_sizes=(64,), cell_size=64)
 OWN = {"dqn": BASE["dqn"].replace(hidden_sizes=(120, 84)), "pqn": BASE["pqn"].replace(hidden_sizes=(120, 84))}
 OWN["drqn"] = BASE["drqn"].replace(hidden_sizes=(64,), cell_size=64)
+OWN["a2c"] = BASE["a2c"].replace(hidden_sizes=(64, 64))
+OWN["q_learning"] = BASE["q_learning"].replace(approximator="table", order=3, hidden_sizes=(64, 64))
 APART_DRQN = FADING.replace(learning_rate=1.0, tau=0.0, loss="squared", burn_in=0, length=3)
 OTHER: dict[str, dict[str, tuple[Any, ...]]] = {
     "dqn": {
@@ -195,7 +197,7 @@ OTHER: dict[str, dict[str, tuple[Any, ...]]] = {
         "torso": ("small_cnn", {"init"}),
         "initialiser": ("pytorch", {"init"}),
         "shared_torso": (True, {"init"}),
-        "network": (networks.ActorCritic(SMALL, 3), {"init"}),
+        "network": (networks.ActorCritic(SMALL, 3), {"init"}, OWN["a2c"]),
     },
     "ddpg": {
         "actor_learning_rate": (2e-3, {"update"}),
@@ -247,7 +249,7 @@ OTHER: dict[str, dict[str, tuple[Any, ...]]] = {
         "torso": ("small_cnn", {"init"}),
         "initialiser": ("xavier", {"init"}),
         "optimiser": ("adam", {"update"}),
-        "network": (value_networks.QNetwork(SMALL, 3), {"init"}),
+        "network": (value_networks.QNetwork(SMALL, 3), {"init"}, OWN["q_learning"]),
     },
     "pqn": {
         "learning_rate": (0.02, {"update"}),
@@ -494,6 +496,7 @@ BAD: dict[str, dict[str, list[Any]]] = {
         "optimiser_decay": [-0.5, 1.5, NAN],
         "optimiser_epsilon": [0.0, -1e-5, NAN],
         "optimiser": ["sgd"],
+        **switches("shared_torso"),
         "torso": ["resnet"],
         "activation": ["gelu"],
         "initialiser": ["orthonormal"],
@@ -604,7 +607,7 @@ def test_bad_values_are_named(name: str, field: str, value: Any) -> None:
 def test_every_checkable_field_has_a_bad_value() -> None:
     for name in AGENTS:
         fields = dataclasses.fields(BASE[name])
-        unchecked = {"network", "actor", "critic"} | ({"shared_torso"} if name == "a2c" else set())
+        unchecked = {"network", "actor", "critic"}
         assert BAD[name].keys() == {field.name for field in fields} - unchecked
 
 
@@ -720,6 +723,10 @@ UNSUITABLE: list[tuple[str, Any, Any, list[str]]] = [
     ("dqn", FRACTIONS, Fractions((2,)), ["[actions, fractions] = [3, 4]", "not [2, 4]"]),
     ("pqn", OWN["pqn"], Own((4,)), ["action values [3]", "not [4]"]),
     ("pqn", OWN["pqn"], Own((3,), "batch_stats"), ["variables batch_stats", "params alone"]),
+    ("q_learning", OWN["q_learning"], Own((4,)), ["action values [3]", "not [4]"]),
+    ("a2c", OWN["a2c"], Own((3,)), ["logits [3] and value []", "not [3]"]),
+    ("a2c", OWN["a2c"], networks.ActorCritic(SMALL, 4), ["logits [3] and value []", "not [4] and []"]),
+    ("ddpg", BASE["ddpg"], networks.DeterministicActor(SMALL, 2), ["action [1]", "not [2]"]),
     ("drqn", OWN["drqn"], Own((3,)), ["initial_carry"]),
     ("drqn", OWN["drqn"], Fading(2), ["carry [1] and action values [3]", "not [1] and [2]"]),
     ("drqn", OWN["drqn"], Remembering((3,)), ["carry [4] and action values [3]", "not [5] and [3]"]),
@@ -730,7 +737,7 @@ UNSUITABLE: list[tuple[str, Any, Any, list[str]]] = [
 @pytest.mark.parametrize(("name", "base", "network", "words"), UNSUITABLE, ids=range(len(UNSUITABLE)))
 def test_networks_that_do_not_suit(name: str, base: Any, network: Any, words: list[str]) -> None:
     with pytest.raises(InvalidInput) as raised:
-        make(name, base.replace(network=network))
+        make(name, base.replace(**{"actor" if name == "ddpg" else "network": network}))
     for word in words:
         assert word in str(raised.value)
     assert "\n" not in str(raised.value)
@@ -758,9 +765,17 @@ def test_networks_that_suit(base: Any, network: Any) -> None:
 BUILDING = {
     "dqn": ["dueling", "stream_sizes", "noisy", "noise_scale", "embedding", "normalisation", "architecture"],
     "pqn": ["normalisation"],
+    "q_learning": ["approximator", "tilings", "order", "architecture", "activation"],
+    "a2c": ["activation", "shared_torso"],
     "drqn": ["dueling", "cell", "cell_size"],
 }
-OWN_NETWORK = {"dqn": Own((3,)), "pqn": Own((3,)), "drqn": Fading(3)}
+OWN_NETWORK = {
+    "dqn": Own((3,)),
+    "pqn": Own((3,)),
+    "q_learning": Own((3,)),
+    "a2c": networks.ActorCritic(SMALL, 3),
+    "drqn": Fading(3),
+}
 
 
 @pytest.mark.usefixtures("nothing_is_compiled")
