@@ -80,12 +80,11 @@ def log_probability(logits: Array, a: Array) -> Array:
     return pick(jax.nn.log_softmax(logits), a)
 
 
-def policy_gradient(logits: Array, a: Array, advantage: Array) -> Array:
-    """The loss whose gradient is the policy gradient's, for a categorical policy.
+def policy_gradient(log_probability: Array, advantage: Array) -> Array:
+    """The loss whose gradient is the policy gradient's.
 
     Args:
-        logits: ``[A]``, of the policy where the action was taken.
-        a: the action, an integer.
+        log_probability: scalar, of the action that was taken, under the policy that is learnt.
         advantage: how much better than expected it was; no gradient flows through it.
 
     Returns:
@@ -94,9 +93,9 @@ def policy_gradient(logits: Array, a: Array, advantage: Array) -> Array:
     Source: Williams (1992); Sutton & Barto (2018), "Reinforcement learning", eq. 13.11; Mnih et al.
     (2016), "Asynchronous methods for deep reinforcement learning", section 4.
     """
-    chex.assert_rank(advantage, 0)
-    chex.assert_type(advantage, float)
-    return -log_probability(logits, a) * jax.lax.stop_gradient(advantage)
+    chex.assert_rank([log_probability, advantage], 0)
+    chex.assert_type([log_probability, advantage], float)
+    return -log_probability * jax.lax.stop_gradient(advantage)
 
 
 def entropy(logits: Array) -> Array:

@@ -119,6 +119,8 @@ TorsoName = Literal["auto", "mlp", "small_cnn", "pooling_cnn", "nature_cnn"]
 InitialiserName = Literal["lecun", "xavier", "pytorch", "orthogonal"]
 ActivationName = Literal["relu", "tanh"]
 Normalisation = Literal["none", "layer", "batch"]
+PolicyHead = Callable[[nn.Module, Array, Initialiser], Any]
+"""Of the module that calls, features and how weights begin: a distribution of actions."""
 
 
 def _bias_init(kernel_init: Initialiser, fan_in: int) -> Initialiser:
@@ -349,19 +351,37 @@ class OneHot(nn.Module):
         return self.torso(jax.nn.one_hot(observation - self.start, self.n), *more)
 
 
+class Actor(nn.Module):
+    """A policy: the distribution of actions in an observation.
+
+    Args:
+        torso: what reads the observation.
+        head: one of :mod:`purejaxrl.action_distributions`, which makes the distribution of features.
+        policy_init: of the head's layer, small so that the first policy hardly depends on the observation.
+    """
+
+    torso: nn.Module
+    head: PolicyHead
+    policy_init: Initialiser = SMALL
+
+    @nn.compact
+    def __call__(self, observation: Array) -> Any:
+        return self.head(self, self.torso(observation), self.policy_init)
+
+
 class ActorCritic(nn.Module):
-    """The logits ``[num_actions]`` of a categorical policy, and the state's value (a scalar).
+    """A policy, the distribution of actions, and the state's value (a scalar).
 
     Args:
         torso: the policy's, and the critic's too unless that has its own.
-        num_actions: how many actions there are.
+        head: one of :mod:`purejaxrl.action_distributions`, which makes the distribution of features.
         critic_torso: None to share ``torso``; given, it has parameters of its own, equal to ``torso`` or not.
-        policy_init: of the policy head, small so that the first policy is nearly uniform.
+        policy_init: of the policy head, small so that the first policy hardly depends on the observation.
         value_init: of the value head.
     """
 
     torso: nn.Module
-    num_actions: int
+    head: PolicyHead
     critic_torso: nn.Module | None = None
     policy_init: Initialiser = SMALL
     value_init: Initialiser = LECUN
@@ -372,12 +392,12 @@ class ActorCritic(nn.Module):
         super().__post_init__()
 
     @nn.compact
-    def __call__(self, observation: Array) -> tuple[Array, Array]:
+    def __call__(self, observation: Array) -> tuple[Any, Array]:
         features = self.torso(observation)
-        logits = dense(features, self.num_actions, self.policy_init, "policy")
+        policy = self.head(self, features, self.policy_init)
         if self.critic_torso is not None:
             features = self.critic_torso(observation)
-        return logits, dense(features, 1, self.value_init, "value")[0]
+        return policy, dense(features, 1, self.value_init, "value")[0]
 
 
 class DeterministicActor(nn.Module):

@@ -10,6 +10,7 @@ Random numbers are asked for by name, and where they are not given the network i
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from typing import Any, Literal
 
@@ -307,7 +308,9 @@ def _described(value: Any) -> str:
         f"{list(leaf.shape)}{'' if jnp.issubdtype(leaf.dtype, jnp.floating) else f' of {leaf.dtype}'}"
         for leaf in jax.tree.leaves(value)
     ]
-    return shapes[0] if len(shapes) == 1 else f"({', '.join(shapes)})" if shapes else "None"
+    described = shapes[0] if len(shapes) == 1 else f"({', '.join(shapes)})" if shapes else "None"
+    is_struct = dataclasses.is_dataclass(value) and not isinstance(value, jax.ShapeDtypeStruct)
+    return f"{type(value).__name__} {described}" if is_struct else described
 
 
 def drop(module: nn.Module, x: Array, rate: Any) -> Array:

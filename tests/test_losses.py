@@ -163,7 +163,7 @@ LOGITS = jnp.asarray(np.log(PROBABILITIES) + 3.0, jnp.float32)
 def test_log_probability_policy_gradient_and_entropy_by_hand(variant):
     np.testing.assert_allclose(variant(losses.log_probability)(LOGITS, jnp.int32(2)), np.log(0.25), rtol=1e-5)
     # -2 * log(1/4) = 4 log 2
-    loss = variant(losses.policy_gradient)(LOGITS, jnp.int32(2), f(2.0))
+    loss = variant(losses.policy_gradient)(f(np.log(0.25)), f(2.0))
     np.testing.assert_allclose(loss, 4 * np.log(2), rtol=1e-5)
     # (3 + 5 (3 - log2 5) + 2 * 2) / 8 bits
     bits = (3 + 5 * (3 - np.log2(5)) + 4) / 8
@@ -172,9 +172,10 @@ def test_log_probability_policy_gradient_and_entropy_by_hand(variant):
 
 
 def test_policy_gradient_is_the_score_times_the_advantage():
-    gradient, through_advantage = jax.grad(losses.policy_gradient, argnums=(0, 2))(
-        LOGITS, jnp.int32(2), f(2.0)
-    )
+    def loss(logits, advantage):
+        return losses.policy_gradient(losses.log_probability(logits, jnp.int32(2)), advantage)
+
+    gradient, through_advantage = jax.grad(loss, argnums=(0, 1))(LOGITS, f(2.0))
     # The score of a softmax is onehot(a) - pi; descending the loss climbs it.
     np.testing.assert_allclose(gradient, -2 * (np.array([0, 0, 1]) - PROBABILITIES), rtol=1e-5)
     assert through_advantage == 0
@@ -185,7 +186,7 @@ def test_policy_losses_agree_with_rlax():
     logits = jnp.asarray(3 * random.normal(size=(16, 5)), jnp.float32)
     a = jnp.asarray(random.integers(5, size=16))
     advantages = jnp.asarray(random.normal(size=16), jnp.float32)
-    ours = jax.vmap(losses.policy_gradient)(logits, a, advantages)
+    ours = jax.vmap(losses.policy_gradient)(jax.vmap(losses.log_probability)(logits, a), advantages)
     theirs = rlax.policy_gradient_loss(logits, a, advantages, jnp.ones(16))
     np.testing.assert_allclose(ours.mean(), theirs, rtol=1e-5)
     ours = jax.vmap(losses.entropy)(logits)
@@ -236,7 +237,7 @@ _BATCH, _STEPS = jnp.ones((3, 2)), jnp.ones(3)
         (losses.td_learning, (f(0), f(0), jnp.bool_(True), f(0))),  # a flag where a discount should be
         (losses.generalised_advantage, (_BATCH, _BATCH, _BATCH, f(1), _BATCH, _BATCH)),
         (losses.generalised_advantage, (_STEPS, _STEPS, _STEPS, f(1), _STEPS, jnp.ones(4))),  # T + 1 values
-        (losses.policy_gradient, (_STEPS, jnp.int32(0), jnp.ones(1))),
+        (losses.policy_gradient, (f(0), jnp.ones(1))),
         (losses.log_probability, (_BATCH, jnp.int32(0))),
         (losses.entropy, (_BATCH,)),
         (losses.linear_schedule, (_STEPS, f(0), f(0), f(0))),

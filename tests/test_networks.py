@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from purejaxrl import networks
+from purejaxrl.action_distributions import CategoricalHead
 from purejaxrl.networks import (
     INITIALISERS,
     MLP,
@@ -382,27 +383,27 @@ def test_a_shifted_convolution_is_a_convolution(size, shape):
 def test_heads_have_the_shapes_that_the_losses_expect():
     observation = jnp.ones(3)
     assert _shapes(QNetwork(MLP((8,)), 5), observation)[1].shape == (5,)
-    logits, value = _shapes(ActorCritic(MLP((8,)), 5), observation)[1]
-    assert (logits.shape, value.shape) == ((5,), ())
+    policy, value = _shapes(ActorCritic(MLP((8,)), CategoricalHead(5)), observation)[1]
+    assert (policy.logits.shape, value.shape) == ((5,), ())
     assert _shapes(DeterministicActor(MLP((8,)), 2), observation)[1].shape == (2,)
     assert _shapes(Critic(MLP((8,))), observation, jnp.ones(2))[1].shape == ()
 
 
 def test_actor_and_critic_share_a_torso_only_if_asked():
     observation, torso = jnp.ones(3), MLP((8,))
-    shared = _shapes(ActorCritic(torso, 2), observation)[0]
+    shared = _shapes(ActorCritic(torso, CategoricalHead(2)), observation)[0]
     assert set(shared) == {"torso", "policy", "value"}
     for critic_torso in (MLP((8,)), torso):  # an equal torso, and the very same object
-        separate = _shapes(ActorCritic(torso, 2, critic_torso), observation)[0]
+        separate = _shapes(ActorCritic(torso, CategoricalHead(2), critic_torso), observation)[0]
         assert set(separate) == {"torso", "critic_torso", "policy", "value"}
         chex.assert_trees_all_equal_shapes(separate["torso"], separate["critic_torso"])
-    wider = _shapes(ActorCritic(torso, 2, MLP((16,))), observation)[0]
+    wider = _shapes(ActorCritic(torso, CategoricalHead(2), MLP((16,))), observation)[0]
     assert wider["value"]["kernel"].shape == (16, 1)
 
 
 def test_separate_torsos_keep_the_value_s_gradient_off_the_policy():
     observation = jnp.ones(3)
-    module = ActorCritic(MLP((8,), nn.tanh), 2, MLP((8,), nn.tanh))
+    module = ActorCritic(MLP((8,), nn.tanh), CategoricalHead(2), MLP((8,), nn.tanh))
     gradients = jax.grad(lambda variables: module.apply(variables, observation)[1])(
         _init(module, observation)
     )
@@ -417,12 +418,12 @@ def test_separate_torsos_keep_the_value_s_gradient_off_the_policy():
 
 def test_the_first_policy_is_nearly_uniform():
     module, observations = (
-        ActorCritic(MLP((64, 64), nn.tanh), 4),
+        ActorCritic(MLP((64, 64), nn.tanh), CategoricalHead(4)),
         _normal(50, 6),
     )
     variables = _init(module, observations[0])
-    logits, _ = _apply_to_batch(module, variables, observations)
-    assert 0 < jnp.abs(logits).max() < 0.05
+    policy, _ = _apply_to_batch(module, variables, observations)
+    assert 0 < jnp.abs(policy.logits).max() < 0.05
     # The weights into each action have norm about 0.01.
     norms = jnp.linalg.norm(variables["params"]["policy"]["kernel"], axis=0)
     np.testing.assert_allclose(norms, 0.01, rtol=0.4)
@@ -528,7 +529,7 @@ def test_orthogonal_layers_have_no_biases_at_first_and_the_gain_for_relu():
 
 
 def test_networks_are_initialised_alike_for_many_seeds_at_once():
-    module, observation = ActorCritic(MLP((8,)), 2), jnp.ones(3)
+    module, observation = ActorCritic(MLP((8,)), CategoricalHead(2)), jnp.ones(3)
     keys = jax.random.split(jax.random.key(5), 3)
     together = jax.jit(jax.vmap(module.init, in_axes=(0, None)))(keys, observation)
     alone = jax.jit(module.init)(keys[1], observation)
@@ -546,7 +547,7 @@ MAKERS = [
     lambda: SmallCNN(features=32),
     lambda: OneHot(4, MLP((8,)), 1),
     lambda: QNetwork(MLP((8,), nn.relu, Uniform(0.1)), 3),
-    lambda: ActorCritic(MLP((8,)), 3, MLP((8,)), SMALL),
+    lambda: ActorCritic(MLP((8,)), CategoricalHead(3), MLP((8,)), SMALL),
     lambda: DeterministicActor(MLP((8,)), 2, Uniform(0.3)),
     lambda: Critic(MLP((8,))),
     lambda: default_torso(gymnasium.spaces.Box(-1, 1, (4,)), (16, 16), nn.tanh),
@@ -564,7 +565,7 @@ def test_modules_made_alike_are_equal_and_others_are_not():
     assert MLP((8,), kernel_init=Orthogonal(1.0)) == MLP((8,), kernel_init=Orthogonal())
     assert MLP((8,), kernel_init=Orthogonal(1.0)) != MLP((8,), kernel_init=Orthogonal(2.0))
     assert MLP((8,), kernel_init=Uniform(0.1)) != MLP((8,), kernel_init=Uniform(0.2))
-    assert ActorCritic(MLP((8,)), 3) != ActorCritic(MLP((8,)), 3, MLP((8,)))
+    assert ActorCritic(MLP((8,)), CategoricalHead(3)) != ActorCritic(MLP((8,)), CategoricalHead(3), MLP((8,)))
 
 
 def test_equal_modules_share_one_trace():

@@ -13,6 +13,7 @@ import optax
 from flax import struct
 
 from purejaxrl import checks, losses, networks, value_networks
+from purejaxrl.action_distributions import Distribution, PolicyName, make_head
 from purejaxrl.checks import static
 from purejaxrl.memory import LastRollout
 from purejaxrl.optimisers import descend
@@ -56,8 +57,12 @@ class Config:
     """How weights begin."""
     shared_torso: bool = static(False)
     """Whether policy and value share the torso."""
+    policy: PolicyName = static("auto")
+    """The distribution of actions: categorical where they are Discrete; in a Box gaussian (with deviations
+    that do not depend on the observation), state_gaussian (that do), tanh_gaussian or beta (within bounds);
+    auto is the first that suits."""
     network: nn.Module | None = static(None)
-    """A network of your own: one observation to logits and a value; None builds one."""
+    """A network of your own: one observation to such a distribution and a value; None builds one."""
 
 
 @struct.dataclass
@@ -78,10 +83,10 @@ def init(
     """A fresh learner.
 
     Raises:
-        InvalidInput: the actions are not Discrete, a hyperparameter is out of its range, or the network does
-            not suit.
+        InvalidInput: the policy does not suit the actions, a hyperparameter is out of its range, or the
+            network does not suit.
     """
-    num_actions = checks.discrete("A2C", action_space)
+    head = make_head(config.policy, "A2C", action_space)
     check(config)
     observation, network = networks.example(observation_space), config.network
     if network is None:
@@ -89,9 +94,9 @@ def init(
             config.torso, observation_space, config.hidden_sizes, config.activation, config.initialiser
         )
         critic_torso = None if config.shared_torso else torso.copy()
-        network = networks.ActorCritic(torso, num_actions, critic_torso)
+        network = networks.ActorCritic(torso, head, critic_torso)
     else:
-        outputs = {"logits": jnp.zeros(num_actions), "value": jnp.float32(0.0)}
+        outputs = {"policy": head.example(), "value": jnp.float32(0.0)}
         value_networks.check_network(network, {"observation": observation}, outputs)
     params = network.init(key, observation)
     config = checks.as_leaves(config)
@@ -130,20 +135,20 @@ def memory(config: Config) -> LastRollout:
 def act(
     state: State, observation: PyTree, key: Key, step: Array | int, carry: tuple[()] = ()
 ) -> tuple[Array, tuple[()], tuple[()]]:
-    """Actions ``[B]`` drawn from the policy for observations ``[B, …]``."""
+    """Actions ``[B, …]`` drawn from the policy for observations ``[B, …]``."""
     del step
-    logits, _ = policy_and_value(state, state.params, observation)
-    return jax.random.categorical(key, logits), (), carry
+    policy, _ = policy_and_value(state, state.params, observation)
+    return policy.sample(key), (), carry
 
 
 def greedy(state: State, observation: PyTree, carry: tuple[()] = ()) -> tuple[Array, tuple[()]]:
-    """The likeliest actions ``[B]`` for observations ``[B, …]``."""
-    logits, _ = policy_and_value(state, state.params, observation)
-    return jnp.argmax(logits, axis=-1), carry
+    """The likeliest actions ``[B, …]`` for observations ``[B, …]``."""
+    policy, _ = policy_and_value(state, state.params, observation)
+    return policy.greedy(), carry
 
 
-def policy_and_value(state: State, params: PyTree, observation: PyTree) -> tuple[Array, Array]:
-    """Logits ``[B, A]`` and values ``[B]`` of observations ``[B, …]`` under ``params``."""
+def policy_and_value(state: State, params: PyTree, observation: PyTree) -> tuple[Distribution, Array]:
+    """Distributions of actions, with a leading axis, and values ``[B]`` of observations ``[B, …]``."""
     return networks.apply(state.network, params, observation)
 
 
@@ -165,7 +170,7 @@ def update(state: State, rollout: Transition) -> State:
     _, v_t = policy_and_value(state, state.params, batch.next_observation)
 
     def loss(params: PyTree) -> tuple[Array, dict[str, Array]]:
-        logits, v_tm1 = policy_and_value(state, params, batch.observation)
+        policy, v_tm1 = policy_and_value(state, params, batch.observation)
         advantage = jax.vmap(losses.generalised_advantage, in_axes=(1, 1, 1, None, 0, 0))(
             rollout.reward,
             discount_t,
@@ -175,9 +180,10 @@ def update(state: State, rollout: Transition) -> State:
             v_t.reshape(shape),
         ).reshape(-1)
         target = jax.lax.stop_gradient(advantage + v_tm1)
-        policy_loss = jnp.mean(jax.vmap(losses.policy_gradient)(logits, batch.action, advantage))
+        log_probability = jax.vmap(type(policy).log_probability)(policy, batch.action)
+        policy_loss = jnp.mean(jax.vmap(losses.policy_gradient)(log_probability, advantage))
         value_loss = jnp.mean(jnp.square(target - v_tm1))
-        entropy = jnp.mean(jax.vmap(losses.entropy)(logits))
+        entropy = jnp.mean(jax.vmap(type(policy).entropy)(policy))
         info = {
             "policy_loss": policy_loss,
             "value_loss": value_loss,

@@ -337,7 +337,8 @@ class Loop:
             act_key, step_key = numbered_keys(runner.key, 2 * index, 2)
             step = index * self.settings.num_envs
             action, extras, carry = self.agent.act(runner.agent, observation, act_key, step, carry)
-            state, timestep = environment.step(step_key, state, action)
+            # What is remembered is what was drawn: its probability is that of no other action.
+            state, timestep = environment.step(step_key, state, within(environment.action_space, action))
             carry = select(timestep.ended, begun, carry)
             carried = (state, timestep.observation, carry, count_episodes(tally, timestep))
             return carried, timestep.transition(observation, action, extras)
@@ -377,6 +378,7 @@ class Loop:
         ) -> tuple[tuple[Any, PyTree, PyTree, Any], None]:
             state, observation, carry, first = carried
             action, carry = self.agent.greedy(runner.agent, observation, carry)
+            action = within(environment.action_space, action)
             state, timestep = environment.step(jax.random.fold_in(step_key, i), state, action)
             carry = select(timestep.ended, begun, carry)
             first = select(first[0], first, (timestep.finished, timestep.episode))
@@ -435,6 +437,13 @@ class Loop:
             next_observation=observation,
             extras=jax.tree.map(lambda leaf: jnp.zeros(leaf.shape[1:], leaf.dtype), extras),
         )
+
+
+def within(space: gymnasium.Space[Any], action: Array) -> Array:
+    """The nearest actions in a Box, which those of a policy without bounds may lie outside of."""
+    if not isinstance(space, gymnasium.spaces.Box):
+        return action
+    return jnp.clip(action, space.low, space.high)
 
 
 def empty_tally(agent: Any) -> Tally:

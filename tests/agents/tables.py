@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from purejaxrl.action_distributions import Categorical
 from purejaxrl.agents import a2c, ddpg, dqn, drqn, pqn, q_learning
 from purejaxrl.types import Array, Sample, Transition
 
@@ -55,12 +56,12 @@ class QuantileTable(nn.Module):
 
 
 class PolicyTable(nn.Module):
-    """Logits and value: ``logits[observation]``, ``v[observation]``."""
+    """Policy and value: ``logits[observation]``, ``v[observation]``."""
 
     @nn.compact
-    def __call__(self, observation: Array) -> tuple[Array, Array]:
+    def __call__(self, observation: Array) -> tuple[Categorical, Array]:
         logits = self.param("logits", zeros, (NUM_ROWS, 2))
-        return logits[observation], self.param("v", zeros, (NUM_ROWS,))[observation]
+        return Categorical(logits[observation]), self.param("v", zeros, (NUM_ROWS,))[observation]
 
 
 class ActorTable(nn.Module):

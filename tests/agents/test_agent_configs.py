@@ -16,6 +16,7 @@ import pytest
 from tables import ON_POLICY, Fading
 
 from purejaxrl import checks, networks, value_networks
+from purejaxrl.action_distributions import CategoricalHead
 from purejaxrl.agents import a2c, ddpg, dqn, drqn, pqn, q_learning
 from purejaxrl.types import InvalidInput, Sample, Transition
 
@@ -197,7 +198,8 @@ OTHER: dict[str, dict[str, tuple[Any, ...]]] = {
         "torso": ("small_cnn", {"init"}),
         "initialiser": ("pytorch", {"init"}),
         "shared_torso": (True, {"init"}),
-        "network": (networks.ActorCritic(SMALL, 3), {"init"}, OWN["a2c"]),
+        "policy": ("state_gaussian", {"init"}, BASE["a2c"].replace(policy="gaussian")),
+        "network": (networks.ActorCritic(SMALL, CategoricalHead(3)), {"init"}, OWN["a2c"]),
     },
     "ddpg": {
         "actor_learning_rate": (2e-3, {"update"}),
@@ -317,7 +319,8 @@ def rollout(name: str, seed: int) -> Transition:
 
 def make(name: str, config: Any) -> Any:
     space = NUMBERED if getattr(config, "approximator", None) == "table" else BOARD
-    return AGENTS[name].init(jax.random.key(0), config, space, BOX if name == "ddpg" else THREE_ACTIONS)
+    continuous = name == "ddpg" or "gaussian" in getattr(config, "policy", "auto")
+    return AGENTS[name].init(jax.random.key(0), config, space, BOX if continuous else THREE_ACTIONS)
 
 
 def params(state: Any) -> dict[str, Any]:
@@ -497,6 +500,7 @@ BAD: dict[str, dict[str, list[Any]]] = {
         "optimiser_epsilon": [0.0, -1e-5, NAN],
         "optimiser": ["sgd"],
         **switches("shared_torso"),
+        "policy": ["cauchy"],
         "torso": ["resnet"],
         "activation": ["gelu"],
         "initialiser": ["orthonormal"],
@@ -623,7 +627,8 @@ SQUARE = gymnasium.spaces.Box(-1.0, 1.0, (2, 2), np.float32)
     ("name", "space", "words"),
     [
         ("dqn", BOX, ["DQN", "Discrete", "Box"]),
-        ("a2c", BOX, ["A2C", "Discrete", "Box"]),
+        ("a2c", gymnasium.spaces.MultiDiscrete([2, 2]), ["A2C", "Discrete", "MultiDiscrete"]),
+        ("a2c", SQUARE, ["A2C", "one axis", "(2, 2)"]),
         ("dqn", gymnasium.spaces.MultiDiscrete([2, 2]), ["DQN", "Discrete", "MultiDiscrete"]),
         ("ddpg", THREE_ACTIONS, ["DDPG", "Box", "Discrete(3)"]),
         ("ddpg", BOUNDLESS, ["DDPG", "bounded", "inf"]),
@@ -705,6 +710,8 @@ class OfABatch(nn.Module):
 CATEGORICAL = OWN["dqn"].replace(distribution="categorical", atoms=7)
 QUANTILES = OWN["dqn"].replace(distribution="quantile", atoms=7)
 FRACTIONS = OWN["dqn"].replace(distribution="implicit")
+POLICY = networks.ActorCritic(SMALL, CategoricalHead(3))
+POLICY_OF_FOUR = networks.ActorCritic(SMALL, CategoricalHead(4))
 UNSUITABLE: list[tuple[str, Any, Any, list[str]]] = [
     ("dqn", OWN["dqn"], Own((4,)), ["Own", "action values [3]", "[3, 3]", "not [4]"]),
     ("dqn", OWN["dqn"], Own((1,)), ["action values [3]", "not [1]"]),
@@ -713,7 +720,12 @@ UNSUITABLE: list[tuple[str, Any, Any, list[str]]] = [
     ("dqn", OWN["dqn"], Own((3,), "memory"), ["variables memory", "params and batch_stats"]),
     ("dqn", OWN["dqn"], Own, ["flax module"]),
     ("dqn", OWN["dqn"], OfABatch(), ["OfABatch", "cannot be given observation [3, 3]"]),
-    ("dqn", OWN["dqn"], networks.ActorCritic(SMALL, 3), ["action values [3]", "not ([3], [])"]),
+    (
+        "dqn",
+        OWN["dqn"],
+        POLICY,
+        ["action values [3]", "not ([3], [])"],
+    ),
     ("dqn", OWN["dqn"].replace(dropout="acting"), Own((3,)), ["dropout rate", "Own"]),
     ("dqn", OWN["dqn"].replace(dropout="replay"), WithoutRate(), ["fractions None, dropout rate []"]),
     ("dqn", CATEGORICAL, Own((3,)), ["[actions, atoms] = [3, 7]", "not [3]"]),
@@ -724,8 +736,13 @@ UNSUITABLE: list[tuple[str, Any, Any, list[str]]] = [
     ("pqn", OWN["pqn"], Own((4,)), ["action values [3]", "not [4]"]),
     ("pqn", OWN["pqn"], Own((3,), "batch_stats"), ["variables batch_stats", "params alone"]),
     ("q_learning", OWN["q_learning"], Own((4,)), ["action values [3]", "not [4]"]),
-    ("a2c", OWN["a2c"], Own((3,)), ["logits [3] and value []", "not [3]"]),
-    ("a2c", OWN["a2c"], networks.ActorCritic(SMALL, 4), ["logits [3] and value []", "not [4] and []"]),
+    ("a2c", OWN["a2c"], Own((3,)), ["policy Categorical [3] and value []", "not [3]"]),
+    (
+        "a2c",
+        OWN["a2c"],
+        POLICY_OF_FOUR,
+        ["policy Categorical [3] and value []", "not Categorical [4] and []"],
+    ),
     ("ddpg", BASE["ddpg"], networks.DeterministicActor(SMALL, 2), ["action [1]", "not [2]"]),
     ("drqn", OWN["drqn"], Own((3,)), ["initial_carry"]),
     ("drqn", OWN["drqn"], Fading(2), ["carry [1] and action values [3]", "not [1] and [2]"]),
@@ -773,7 +790,7 @@ OWN_NETWORK = {
     "dqn": Own((3,)),
     "pqn": Own((3,)),
     "q_learning": Own((3,)),
-    "a2c": networks.ActorCritic(SMALL, 3),
+    "a2c": POLICY,
     "drqn": Fading(3),
 }
 

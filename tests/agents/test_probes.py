@@ -90,6 +90,21 @@ AGENTS: dict[str, tuple[Any, Any, Any, Settings]] = {
         a2c_value,
         ROLLOUTS,
     ),
+    **{
+        f"a2c, {policy}": (
+            a2c,
+            a2c.Config(
+                learning_rate=5e-3,
+                discount=DISCOUNT,
+                optimiser="adam",
+                hidden_sizes=(16,),
+                policy=policy,
+            ),
+            a2c_value,
+            Settings(total_steps=128_000, num_envs=64, rollout_length=2, num_epochs=1, evaluation_episodes=0),
+        )
+        for policy in ("gaussian", "tanh_gaussian", "beta")
+    },
     "ddpg": (
         ddpg,
         ddpg.Config(
@@ -132,6 +147,11 @@ AGENTS: dict[str, tuple[Any, Any, Any, Settings]] = {
 }
 
 
+# A policy that is still wide loses by it. Beta distributions narrow slowly: their parameters have to grow.
+WIDTH_COSTS = {"a2c, beta": 0.15}
+CONTINUOUS = ("ddpg", "a2c, gaussian", "a2c, tanh_gaussian", "a2c, beta")
+
+
 @functools.cache
 def learnt(name: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """By probe: the values ``[seed, observation]`` and the greedy actions ``[seed, observation]``."""
@@ -139,7 +159,7 @@ def learnt(name: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 
     def train(key_and_probe: tuple[Key, Probe]) -> tuple[Array, Array]:
         key, probe = key_and_probe
-        environment = vectorise(dataclasses.replace(probe, continuous=agent is ddpg), settings.num_envs)
+        environment = vectorise(dataclasses.replace(probe, continuous=name in CONTINUOUS), settings.num_envs)
         runner, _ = Loop(agent, config, environment, settings).train(key)
         return value(runner.agent), agent.greedy(runner.agent, OBSERVATIONS)[0]
 
@@ -152,7 +172,7 @@ def learnt(name: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 
 def right_actions(name: str, aims: list[float]) -> np.ndarray:
     """The best actions where they are to be ``aims``: of two the nearer, or that part of the range."""
-    if name == "ddpg":
+    if name in CONTINUOUS:
         return (LOW + HIGH) / 2 + (HIGH - LOW) / 2 * np.array(aims)
     return np.array(aims) > 0
 
@@ -184,7 +204,7 @@ def test_policy(name: str) -> None:
     """The reward falls from 0 with the distance from the right action."""
     values, actions = learnt(name)["policy"]
     np.testing.assert_allclose(actions[:, START], right_actions(name, [0.5] * NUM_SEEDS), atol=NEAR)
-    np.testing.assert_allclose(values[:, START], 0.0, atol=0.1)
+    np.testing.assert_allclose(values[:, START], 0.0, atol=WIDTH_COSTS.get(name, 0.1))
 
 
 def test_coupling(name: str) -> None:
@@ -192,4 +212,4 @@ def test_coupling(name: str) -> None:
     values, actions = learnt(name)["coupling"]
     right = right_actions(name, [-0.5, 0.5])
     np.testing.assert_allclose(actions[:, [LEFT, RIGHT]], np.stack([right] * NUM_SEEDS), atol=NEAR)
-    np.testing.assert_allclose(values[:, [LEFT, RIGHT]], 0.0, atol=0.1)
+    np.testing.assert_allclose(values[:, [LEFT, RIGHT]], 0.0, atol=WIDTH_COSTS.get(name, 0.1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,7 +19,7 @@ from purejaxrl.environments import make
 from purejaxrl.environments.base import begin_episodes, extend_episodes, select
 from purejaxrl.memory import LastRollout, Replay
 from purejaxrl.training import Loop, Settings
-from purejaxrl.training.loop import Runner, Tally
+from purejaxrl.training.loop import Runner, Tally, empty_tally
 from purejaxrl.types import Array, InvalidInput, Key, Metrics, TimeStep, Transition
 
 EXPLORE, GREEDY = 1, 2  # the actions of the agent below
@@ -209,7 +210,6 @@ def test_a_batch_of_another_size_is_refused() -> None:
     ("module", "name", "message"),
     [
         (dqn, "Pendulum-v1", "DQN needs a Discrete action space, not Box"),
-        (a2c, "Pendulum-v1", "A2C needs a Discrete action space, not Box"),
         (ddpg, "CartPole-v1", r"DDPG needs a continuous \(Box\) action space, not Discrete\(2\)"),
     ],
 )
@@ -331,3 +331,24 @@ def test_sizes_of_a_memory_are_named(config: Any, words: list[str]) -> None:
         Loop(module, config, make("CartPole-v1", 1), Settings())
     for word in words:
         assert word in str(raised.value)
+
+
+def test_actions_outside_of_a_box_are_taken_at_its_bounds_and_remembered_as_drawn() -> None:
+    """Pendulum turns by 2 at most; a wide Gaussian asks for more."""
+    settings = Settings(total_steps=64, num_envs=4, rollout_length=8, num_epochs=1, evaluation_episodes=0)
+    loop = Loop(a2c, a2c.Config(hidden_sizes=(4,)), make("Pendulum-v1", 4), settings)
+    runner, _ = loop.begin(jax.random.key(0))
+    wide = jax.tree_util.tree_map_with_path(
+        lambda path, leaf: leaf + 2 if "log_deviation" in jax.tree_util.keystr(path) else leaf,
+        runner.agent.params,
+    )
+    runner = dataclasses.replace(runner, agent=dataclasses.replace(runner.agent, params=wide))
+    after, _ = loop.collect(runner, empty_tally(runner.agent), jnp.int32(0))
+    seen = after.memory
+    assert np.mean(np.abs(seen.action) > 2) > 0.5
+    # Of angle θ, speed v and torque u Pendulum pays −(θ² + v²/10 + u²/1000).
+    angle = np.arctan2(seen.observation[..., 1], seen.observation[..., 0])
+    paid = -(angle**2 + 0.1 * seen.observation[..., 2] ** 2)
+    np.testing.assert_allclose(
+        paid - seen.reward, 0.001 * np.clip(seen.action[..., 0], -2, 2) ** 2, atol=1e-4
+    )
