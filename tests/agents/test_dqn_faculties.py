@@ -20,6 +20,8 @@ from purejaxrl.agents import dqn
 from purejaxrl.types import Array, Key, Transition
 from purejaxrl.value_networks import Table
 
+pytestmark = pytest.mark.optimised
+
 ONE_STATE = gymnasium.spaces.Discrete(1)
 VECTORS = gymnasium.spaces.Box(-1.0, 1.0, (3,), np.float32)
 

@@ -22,7 +22,7 @@ if __name__ == "__main__":
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
-from training_cases import Leaves, leaves, variant
+from training_cases import A2C, Leaves, leaves, variant
 
 from purejaxrl import training
 from purejaxrl.training import Experiment, Keeping, Progress, Result
@@ -56,7 +56,7 @@ EXPERIMENTS: dict[str, Experiment[Any]] = {
     "EnvPool, vmap": quick("a2c", 1, seeds="vmap", **CARTPOLE),
     "gymnasium": quick("a2c", environment="gymnasium:CartPole-v1", **TWO),
     "Pong": dataclasses.replace(
-        quick("a2c", **PONG),
+        quick("a2c", **PONG, config=dataclasses.replace(A2C.config, torso="mlp")),  # convolutions take long
         settings=training.Settings(
             total_steps=160, num_envs=2, rollout_length=5, num_epochs=4, evaluation_episodes=0
         ),
