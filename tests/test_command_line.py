@@ -93,7 +93,11 @@ BAD = [
     (dqn, "--environment gymnasium:CartPol-v1", ["'CartPol-v1'", "CartPole-v1"]),
     (dqn, "--environment zzzz", ["unknown environment 'zzzz'", "known:", "Catch"]),
     (dqn, "--environment Pendulum-v1", ["DQN needs a Discrete action space, not Box"]),
-    (a2c, "--environment Pendulum-v1 --config.policy categorical", ["needs a Discrete action space, not Box"]),
+    (
+        a2c,
+        "--environment Pendulum-v1 --config.policy categorical",
+        ["needs a Discrete action space, not Box"],
+    ),
     (a2c, "--config.policy beta", ["A2C with policy='beta' needs a continuous (Box) action space"]),
     (ddpg, "--environment CartPole-v1", ["DDPG needs a continuous (Box) action space, not Discrete(2)"]),
     (

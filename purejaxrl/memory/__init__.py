@@ -1,11 +1,13 @@
 """Memories: what an update is fed. The last rollout, or a sample of the past."""
 
-from purejaxrl.memory.base import Memory, Prioritised
+from purejaxrl.memory.base import Episodic, Memory, Prioritised
 from purejaxrl.memory.prioritised import PrioritisedReplay
 from purejaxrl.memory.replay import Replay, SequenceReplay
-from purejaxrl.memory.rollout import LastRollout, Window
+from purejaxrl.memory.rollout import EpisodeReturns, LastRollout, Window
 
 __all__ = [
+    "EpisodeReturns",
+    "Episodic",
     "LastRollout",
     "Memory",
     "Prioritised",

@@ -54,6 +54,19 @@ class Memory(Protocol[M]):
 
 
 @runtime_checkable
+class Episodic(Protocol):
+    """What a memory has besides if what it feeds an update is of episodes that begin with the rollout.
+
+    The loop then begins new episodes before each rollout: of those that were under way nothing more is seen.
+    """
+
+    @property
+    def begins_episodes(self) -> bool:
+        """True."""
+        ...
+
+
+@runtime_checkable
 class Prioritised(Protocol[M]):
     """What a memory has besides if it is told what an update made of its batches.
 

@@ -1,4 +1,4 @@
-"""The memories of on-policy algorithms: the last rollout, with or without what came just before it."""
+"""The memories of on-policy algorithms: the last rollout, with what came before it, or as returns."""
 
 from __future__ import annotations
 
@@ -46,6 +46,50 @@ class LastRollout:
 
     def sample(self, memory: Transition, key: Key, count: Array | int) -> Transition:
         """The whole rollout; nothing is drawn."""
+        del key, count
+        return memory
+
+
+@dataclasses.dataclass(frozen=True)
+class EpisodeReturns:
+    """Feeds an update the return ``[B]`` of the episode that each environment began with the last rollout.
+
+    It is the sum of rewards until the episode ended for either reason, or else the rollout did: a rollout
+    should be as long as an episode can be. What comes after the episode in the rollout is not looked at.
+    """
+
+    def warmup(self, rollout_length: int, num_envs: int) -> int:
+        """None: the first rollout is the first population's."""
+        del rollout_length, num_envs
+        return 0
+
+    @property
+    def environment_axis(self) -> int:
+        return 0
+
+    @property
+    def begins_episodes(self) -> bool:
+        return True
+
+    def init(self, transition: Transition, rollout_length: int, num_envs: int) -> Array:
+        """A return for each environment."""
+        del transition, rollout_length
+        return jnp.zeros(num_envs)
+
+    def add(self, memory: Array, rollout: Transition, count: Array | int) -> Array:
+        """Adds up the first episodes' rewards."""
+        del memory, count
+        ended = (rollout.terminated | rollout.truncated).astype(jnp.int32)
+        first = jnp.cumsum(ended, axis=0) - ended == 0  # no step before has ended it
+        return jnp.sum(jnp.where(first, rollout.reward, 0.0), axis=0)
+
+    def cut(self, memory: Array, count: Array | int) -> Array:
+        """As they are: the next rollout begins new episodes by itself."""
+        del count
+        return memory
+
+    def sample(self, memory: Array, key: Key, count: Array | int) -> Array:
+        """The returns; nothing is drawn."""
         del key, count
         return memory
 

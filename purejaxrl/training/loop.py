@@ -26,7 +26,7 @@ from purejaxrl.environments import (
     statistics,
 )
 from purejaxrl.environments.base import begin_episodes, select
-from purejaxrl.memory import Memory, Prioritised
+from purejaxrl.memory import Episodic, Memory, Prioritised
 from purejaxrl.sampling import numbered_keys
 from purejaxrl.training import spread
 from purejaxrl.training.settings import Settings
@@ -81,6 +81,7 @@ class Runner:
     key: Key  # of acting and of the environment, folded with twice the step's index and one more
     update_key: Key  # folded with the update's
     evaluation_key: Key  # folded with the epoch's
+    episode_key: Key  # folded with the rollout's, where each begins new episodes
 
 
 @struct.dataclass
@@ -158,7 +159,7 @@ class Loop:
 
     def begin(self, key: Key) -> tuple[Runner, Metrics]:
         """A fresh run after its warm-up, and the metrics of that: the policy before any update."""
-        agent_key, reset_key, step_key, update_key, evaluation_key = jax.random.split(key, 5)
+        agent_key, reset_key, step_key, update_key, evaluation_key, episode_key = jax.random.split(key, 6)
         environment = self.environment
         agent = self.agent.init(
             agent_key, self.config, environment.observation_space, environment.action_space
@@ -176,6 +177,7 @@ class Loop:
             key=step_key,
             update_key=update_key,
             evaluation_key=evaluation_key,
+            episode_key=episode_key,
         )
 
         def fill(carry: tuple[Runner, Tally], count: Array) -> tuple[tuple[Runner, Tally], None]:
@@ -211,15 +213,19 @@ class Loop:
         """The same run after ``index`` epochs with new episodes: for simulators that could not be saved."""
         # Evaluations fold in small numbers, the number of epochs done.
         key = jax.random.fold_in(runner.evaluation_key, jnp.uint32(2**31) + index.astype(jnp.uint32))
-        known = statistics(runner.environment_state)
-        environment_state, observation = begin(runner.environment, key, known)
         count = self.warmup_iterations + index * self.iterations_per_epoch
+        runner = self.begin_episodes(runner, key)
+        return dataclasses.replace(runner, memory=self.memory.cut(runner.memory, count))
+
+    def begin_episodes(self, runner: Runner, key: Key) -> Runner:
+        """The same run with a new episode in every environment; running statistics go on."""
+        known = statistics(runner.environment_state)
+        environment_state, observation = self.spread_episodes(begin(runner.environment, key, known))
         return dataclasses.replace(
             runner,
             environment_state=environment_state,
             observation=observation,
-            carry=self.initial_carry(runner.agent, self.settings.num_envs),
-            memory=self.memory.cut(runner.memory, count),
+            carry=self.spread(self.initial_carry(runner.agent, self.settings.num_envs)),
         )
 
     def epochs(self, runner: Runner) -> tuple[Runner, Metrics]:
@@ -326,6 +332,8 @@ class Loop:
 
     def collect(self, runner: Runner, tally: Tally, count: Array) -> tuple[Runner, Tally]:
         """Acts for one rollout, the run's ``count``-th, and remembers it."""
+        if isinstance(self.memory, Episodic):
+            runner = self.begin_episodes(runner, jax.random.fold_in(runner.episode_key, count))
         length = self.settings.rollout_length
         environment = runner.environment
         begun = self.initial_carry(runner.agent, self.settings.num_envs)
@@ -424,8 +432,9 @@ class Loop:
         """A transition's shapes and types, with arrays that hold nothing."""
         environment = self.environment
         observation = networks.example(environment.observation_space)
-        batch = jax.tree.map(lambda leaf: leaf[None], observation)
-        carry = self.initial_carry(agent, 1)
+        number = self.settings.num_envs
+        batch = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (number, *leaf.shape)), observation)
+        carry = self.initial_carry(agent, number)
         action, extras, _ = jax.eval_shape(self.agent.act, agent, batch, jax.random.key(0), 0, carry)
         no = jnp.bool_(False)
         return Transition(

@@ -142,6 +142,7 @@ def acting(agent: PyTree, environment: Any, evaluation_key: Any, known: PyTree) 
         key=nothing,
         update_key=nothing,
         evaluation_key=evaluation_key,
+        episode_key=nothing,
     )
 
 

@@ -141,7 +141,10 @@ def test_seeds_differ_pairwise(name: str) -> None:
             "observations": after.memory.observation,
             "actions": after.memory.action,
             "rewards, where they are not always 1": after.memory.reward if name == "ddpg" else (),
-            "keys": [jax.random.key_data(k) for k in (runner.key, runner.update_key, runner.evaluation_key)],
+            "keys": [
+                jax.random.key_data(k)
+                for k in (runner.key, runner.update_key, runner.evaluation_key, runner.episode_key)
+            ],
         }
 
     begun = jax.device_get(jax.jit(jax.vmap(begin))(seeds_.keys(0, 16)))
@@ -152,7 +155,7 @@ def test_seeds_differ_pairwise(name: str) -> None:
         for i, j in itertools.combinations(range(16), 2):
             assert not np.array_equal(rows[i], rows[j]), f"{what} of seeds {i} and {j} are the same"
     keys = np.concatenate([np.stack(begun["keys"]).reshape(-1, 2)])
-    assert len(np.unique(keys, axis=0)) == 3 * 16, "two streams of random numbers have one key"
+    assert len(np.unique(keys, axis=0)) == 4 * 16, "two streams of random numbers have one key"
 
 
 def test_another_root_gives_other_seeds() -> None:

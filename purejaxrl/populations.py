@@ -1,0 +1,136 @@
+"""What searches for policies without gradients share: members of a population that act side by side.
+
+A population is a policy's parameters with a leading axis ``[N]``. The environments of a run are shared out in
+order: with ``B = N·k`` of them, the first k are the first member's. An agent's State has the field
+``population``, and its Config says with ``hidden_sizes``, ``activation``, ``torso`` and ``initialiser``, or
+with a ``network``, what is searched over.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Protocol
+
+import flax.linen as nn
+import gymnasium
+import jax
+import jax.numpy as jnp
+
+from purejaxrl import checks, networks
+from purejaxrl.action_distributions import make_head
+from purejaxrl.types import Array, InvalidInput, Key, PyTree
+from purejaxrl.value_networks import check_network
+
+
+class Searching(Protocol):
+    """The fields of a State by which its members act."""
+
+    network: nn.Module
+    population: PyTree
+
+
+def make_policy(
+    key: Key,
+    config: Any,
+    algorithm: str,
+    observation_space: gymnasium.Space[Any],
+    action_space: gymnasium.Space[Any],
+) -> tuple[nn.Module, PyTree]:
+    """The network that is searched over, and first parameters for it.
+
+    Raises:
+        InvalidInput: the spaces suit no policy, or a field that says what the network is.
+    """
+    head, network = make_head("auto", algorithm, action_space), config.network
+    observation = networks.example(observation_space)
+    if network is None:
+        torso = networks.make_torso(
+            config.torso, observation_space, config.hidden_sizes, config.activation, config.initialiser
+        )
+        network = networks.Actor(torso, head)
+    else:
+        check_network(network, {"observation": observation}, {"policy": head.example()})
+    return network, network.init(key, observation)
+
+
+def check_policy(config: Any) -> None:
+    """Raises InvalidInput where the fields that say what is searched over cannot be."""
+    checks.one_of(config, "activation", networks.ACTIVATIONS)
+    checks.one_of(config, "initialiser", networks.INITIALISERS)
+    checks.whole(config, 1, "hidden_sizes")
+    checks.beside(config, "network", "hidden_sizes", "activation", "torso", "initialiser")
+
+
+def act(state: Searching, observation: PyTree) -> Array:
+    """Each member's best actions ``[B]`` for observations ``[B, …]`` of the environments that are its.
+
+    Raises:
+        InvalidInput: the environments cannot be shared out evenly.
+    """
+    members = size(state.population)
+    environments = len(jax.tree.leaves(observation)[0])
+    if environments % members:
+        raise InvalidInput(
+            f"num_envs must be a multiple of the population's {members} members, not {environments}"
+        )
+    shared = jax.tree.map(lambda leaf: leaf.reshape(members, -1, *leaf.shape[1:]), observation)
+    action = jax.vmap(best_actions, in_axes=(None, 0, 0))(state.network, state.population, shared)
+    return action.reshape(environments, *action.shape[2:])
+
+
+def best_actions(network: nn.Module, params: PyTree, observation: PyTree) -> Array:
+    """What one member does ``[B]`` when it observes ``[B, …]``: what its policy does without exploring."""
+    distribution = networks.apply(network, params, observation)
+    return jax.vmap(type(distribution).greedy)(distribution)
+
+
+def fitness(returns: Array, members: int) -> Array:
+    """Each member's mean return ``[N]``, of the returns ``[B]`` of the environments.
+
+    Raises:
+        InvalidInput: the returns cannot be shared out evenly.
+    """
+    if returns.ndim != 1 or len(returns) == 0 or len(returns) % members:
+        raise InvalidInput(
+            f"the returns of a population of {members} are [{members}] or a multiple of that, not"
+            f" {list(returns.shape)}"
+        )
+    return jnp.mean(returns.reshape(members, -1), axis=1)
+
+
+def shape(fitness: Array, how: Literal["ranks", "standard", "none"]) -> Array:
+    """What stands for the members' fitness ``[N]`` in a search.
+
+    Ranks go evenly from -½ to ½ (Salimans et al. 2017, section 2.1); of those that are as fit as each other
+    the first counts for less. Standard ones have mean 0 and deviation 1, or are 0 where all are as fit.
+    """
+    if how == "ranks":
+        return jnp.argsort(jnp.argsort(fitness)) / (len(fitness) - 1) - 0.5
+    if how == "standard":
+        deviation = jnp.std(fitness)
+        return (fitness - jnp.mean(fitness)) / jnp.where(deviation > 0, deviation, 1.0)
+    return fitness
+
+
+def size(population: PyTree) -> int:
+    """How many members there are."""
+    return len(jax.tree.leaves(population)[0])
+
+
+def noise(key: Key, params: PyTree, members: int) -> PyTree:
+    """Standard normal noise ``[N, …]`` in the shape of parameters."""
+    leaves, structure = jax.tree.flatten(params)
+    keys = jax.random.split(key, len(leaves))
+    drawn = [
+        jax.random.normal(k, (members, *leaf.shape), leaf.dtype) for k, leaf in zip(keys, leaves, strict=True)
+    ]
+    return jax.tree.unflatten(structure, drawn)
+
+
+def weighted_sum(weights: Array, population: PyTree) -> PyTree:
+    """The members' sum, each times its weight ``[N]``."""
+    return jax.tree.map(lambda leaf: jnp.tensordot(weights, leaf, axes=1), population)
+
+
+def best(population: PyTree, scores: Array) -> PyTree:
+    """The member whose score is highest; the first of these."""
+    return jax.tree.map(lambda leaf: leaf[jnp.argmax(scores)], population)
