@@ -71,6 +71,13 @@ def numeric(name: str, value: Any) -> np.ndarray:
     return number
 
 
+def in_order(config: Any, low: str, high: str) -> None:
+    """Checks that one field is at most another, unless either is traced."""
+    ends = (getattr(config, low), getattr(config, high))
+    if not any(isinstance(end, jax.core.Tracer) for end in ends) and np.any(ends[1] < ends[0]):
+        raise InvalidInput(f"{low} must be at most {high}, not {ends[0]!r} and {ends[1]!r}")
+
+
 def whole_leaf(config: Any, name: str, of: str) -> None:
     """Checks that a field that may be swept is a whole number ``of`` something, unless it is traced."""
     value = getattr(config, name)

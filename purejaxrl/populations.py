@@ -8,6 +8,7 @@ with a ``network``, what is searched over.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal, Protocol
 
 import flax.linen as nn
@@ -118,12 +119,42 @@ def size(population: PyTree) -> int:
 
 def noise(key: Key, params: PyTree, members: int) -> PyTree:
     """Standard normal noise ``[N, …]`` in the shape of parameters."""
+    return drawn(jax.random.normal, key, params, members)
+
+
+def chances(key: Key, params: PyTree, members: int) -> PyTree:
+    """Numbers ``[N, …]``, uniform in [0, 1), in the shape of parameters."""
+    return drawn(jax.random.uniform, key, params, members)
+
+
+def signs(key: Key, params: PyTree, members: int) -> PyTree:
+    """Numbers ``[N, …]`` that are -1, 0 or 1 with equal chances, in the shape of parameters."""
+    return jax.tree.map(lambda chance: jnp.floor(3 * chance) - 1, chances(key, params, members))
+
+
+def drawn(draw: Callable[..., Array], key: Key, params: PyTree, members: int) -> PyTree:
+    """Draws ``[N, …]`` in the shape of parameters, each leaf's with a key of its own."""
     leaves, structure = jax.tree.flatten(params)
     keys = jax.random.split(key, len(leaves))
-    drawn = [
-        jax.random.normal(k, (members, *leaf.shape), leaf.dtype) for k, leaf in zip(keys, leaves, strict=True)
-    ]
-    return jax.tree.unflatten(structure, drawn)
+    return jax.tree.unflatten(
+        structure, [draw(k, (members, *leaf.shape), leaf.dtype) for k, leaf in zip(keys, leaves, strict=True)]
+    )
+
+
+def fittest(population: PyTree, fitness: Array, number: int) -> PyTree:
+    """The ``number`` fittest members, the fittest first."""
+    _, index = jax.lax.top_k(fitness, number)
+    return jax.tree.map(lambda leaf: leaf[index], population)
+
+
+def check_parents(config: Any, *names: str) -> None:
+    """Raises InvalidInput where a field is more than the members of the population."""
+    for name in names:
+        if getattr(config, name) > config.population:
+            raise InvalidInput(
+                f"{name} must be at most the population's {config.population} members, not"
+                f" {getattr(config, name)}"
+            )
 
 
 def weighted_sum(weights: Array, population: PyTree) -> PyTree:

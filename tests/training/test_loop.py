@@ -17,7 +17,7 @@ from flax import struct
 from purejaxrl.agents import a2c, ddpg, dqn, q_learning
 from purejaxrl.environments import make
 from purejaxrl.environments.base import begin_episodes, extend_episodes, select
-from purejaxrl.memory import LastRollout, Replay
+from purejaxrl.memory import EpisodeReturns, LastRollout, Replay
 from purejaxrl.training import Loop, Settings
 from purejaxrl.training.loop import Runner, Tally, empty_tally
 from purejaxrl.types import Array, InvalidInput, Key, Metrics, TimeStep, Transition
@@ -352,3 +352,39 @@ def test_actions_outside_of_a_box_are_taken_at_its_bounds_and_remembered_as_draw
     np.testing.assert_allclose(
         paid - seen.reward, 0.001 * np.clip(seen.action[..., 0], -2, 2) ** 2, atol=1e-4
     )
+
+
+def test_an_episodic_memory_is_given_the_first_episode_of_every_rollout() -> None:
+    """Episodes of four steps, that pay 1 a step in the first of an environment: whole ones alone count."""
+    settings = Settings(
+        total_steps=2 * 6 * 3, num_envs=2, rollout_length=6, num_epochs=1, evaluation_episodes=0
+    )
+    whole = agent()
+    whole.memory = lambda config: EpisodeReturns()
+    loop = Loop(whole, None, Metronome(num_envs=2), settings)
+    runner, _ = loop.begin(jax.random.key(0))
+    for count in range(3):
+        runner, tally = loop.collect(runner, empty_tally(runner.agent), jnp.int32(count))
+        # Begun anew each time: else the second rollout would begin in the middle of the second episode.
+        np.testing.assert_array_equal(runner.memory, [4.0, 4.0])
+        np.testing.assert_array_equal(runner.observation[:, 0], [2.0, 2.0])
+        assert tally.episodes == 2
+
+
+@pytest.mark.parametrize(("terminated", "truncated"), [(True, False), (False, True), (True, True)])
+def test_returns_of_first_episodes_by_hand(terminated: bool, truncated: bool) -> None:
+    ended = jnp.array([[0, 0, 1], [1, 0, 0], [0, 0, 1]], bool)
+    nothing = jnp.zeros((3, 3))
+    rollout = Transition(
+        observation=nothing,
+        action=nothing,
+        reward=jnp.array([[1.0, 1.0, 1.0], [2.0, 2.0, 2.0], [4.0, 4.0, 4.0]]),
+        terminated=ended & terminated,
+        truncated=ended & truncated,
+        next_observation=nothing,
+    )
+    memory = EpisodeReturns()
+    returns = memory.add(memory.init(rollout, 3, 3), rollout, 0)
+    np.testing.assert_array_equal(returns, [3.0, 7.0, 1.0])
+    np.testing.assert_array_equal(memory.sample(returns, jax.random.key(0), 1), returns)
+    assert memory.warmup(3, 3) == 0
