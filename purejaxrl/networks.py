@@ -369,6 +369,17 @@ class Actor(nn.Module):
         return self.head(self, self.torso(observation), self.policy_init)
 
 
+class Value(nn.Module):
+    """The value (a scalar) of an observation."""
+
+    torso: nn.Module
+    value_init: Initialiser = LECUN
+
+    @nn.compact
+    def __call__(self, observation: Array) -> Array:
+        return dense(self.torso(observation), 1, self.value_init, "value")[0]
+
+
 class ActorCritic(nn.Module):
     """A policy, the distribution of actions, and the state's value (a scalar).
 

@@ -3,11 +3,12 @@
 from purejaxrl.memory.base import Episodic, Memory, Prioritised
 from purejaxrl.memory.prioritised import PrioritisedReplay
 from purejaxrl.memory.replay import Replay, SequenceReplay
-from purejaxrl.memory.rollout import EpisodeReturns, LastRollout, Window
+from purejaxrl.memory.rollout import EpisodeReturns, FirstEpisodes, LastRollout, Window
 
 __all__ = [
     "EpisodeReturns",
     "Episodic",
+    "FirstEpisodes",
     "LastRollout",
     "Memory",
     "Prioritised",

@@ -51,6 +51,18 @@ class LastRollout:
 
 
 @dataclasses.dataclass(frozen=True)
+class FirstEpisodes(LastRollout):
+    """Feeds an update a rollout ``[T, B]`` that began with an episode in every environment.
+
+    What comes after those episodes in the rollout is of others, which it cuts off at its end.
+    """
+
+    @property
+    def begins_episodes(self) -> bool:
+        return True
+
+
+@dataclasses.dataclass(frozen=True)
 class EpisodeReturns:
     """Feeds an update the return ``[B]`` of the episode that each environment began with the last rollout.
 
