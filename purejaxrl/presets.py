@@ -13,7 +13,22 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from purejaxrl.agents import a2c, ddpg, dqn, drqn, pqn, q_learning
+from purejaxrl.agents import (
+    a2c,
+    a3c,
+    cross_entropy,
+    ddpg,
+    dqn,
+    drqn,
+    evolution_strategies,
+    gait_search,
+    genetic,
+    hill_climbing,
+    pqn,
+    q_learning,
+    random_search,
+    reinforce,
+)
 from purejaxrl.training import Settings
 from purejaxrl.types import InvalidInput
 
@@ -298,6 +313,81 @@ def ddpg_spell_chart(space: gymnasium.Space[Any]) -> Preset:
     )
 
 
+def a3c_eight(space: gymnasium.Space[Any]) -> Preset:
+    """A3C with eight workers of an environment each, at the settings that A2C has for classic control."""
+    return Preset(
+        config=a3c.Config(),
+        settings=a2c_zoo(space).settings,
+        source="Mnih et al. (2016), algorithm S3; numbers are those of A2C's preset zoo",
+    )
+
+
+def reinforce_vanilla(space: gymnasium.Space[Any]) -> Preset:
+    """REINFORCE as the third deck's "vanilla" policy gradient: rewards to go, less a fitted state value.
+
+    Sixteen episodes an update, of the 500 steps that classic control has at most; sizes and rates are ours.
+    """
+    del space
+    return Preset(
+        config=reinforce.Config(learning_rate=1e-2),
+        settings=Settings(total_steps=800_000, num_envs=16, rollout_length=500),
+        source="deck 3, algorithm 1",
+    )
+
+
+def search(config: Any, source: str, episodes: int = 2) -> Preset:
+    """A search on classic control: a hundred generations of the Config's population, two episodes each.
+
+    An episode is of 500 steps at most, which are counted whether it takes them or not.
+    """
+    settings = Settings(
+        total_steps=100 * 500 * episodes * config.population,
+        num_envs=episodes * config.population,
+        rollout_length=500,
+        num_epochs=20,
+    )
+    return Preset(config=config, settings=settings, source=source)
+
+
+def evolution_strategies_classic(space: gymnasium.Space[Any]) -> Preset:
+    """OpenAI's evolution strategies, with a small network and larger steps for classic control."""
+    del space
+    config = evolution_strategies.Config(learning_rate=0.05, noise=0.1, hidden_sizes=(16,))
+    return search(config, "Salimans et al. (2017), algorithm 1; numbers are ours")
+
+
+def random_search_classic(space: gymnasium.Space[Any]) -> Preset:
+    """Augmented random search, of a linear policy."""
+    del space
+    config = random_search.Config(learning_rate=0.05, noise=0.1)
+    return search(config, "Mania et al. (2018), algorithm 2; numbers are ours")
+
+
+def cross_entropy_classic(space: gymnasium.Space[Any]) -> Preset:
+    """The cross-entropy method, with noise that falls for half of the run."""
+    del space
+    config = cross_entropy.Config(hidden_sizes=(16,))
+    return search(config, "Szita & Lőrincz (2006); numbers are ours")
+
+
+def genetic_classic(space: gymnasium.Space[Any]) -> Preset:
+    """A genetic algorithm with elites and crossover."""
+    del space
+    return search(genetic.Config(hidden_sizes=(16,)), "Such et al. (2017), algorithm 1; numbers are ours")
+
+
+def hill_climbing_classic(space: gymnasium.Space[Any]) -> Preset:
+    """Hill climbing with adaptive noise, of a linear policy."""
+    del space
+    return search(hill_climbing.Config(hidden_sizes=()), "Rechenberg (1973); numbers are ours")
+
+
+def gait_search_classic(space: gymnasium.Space[Any]) -> Preset:
+    """The gait search of the third deck, of a linear policy."""
+    del space
+    return search(gait_search.Config(hidden_sizes=()), "deck 3, Kohl & Stone (2004); numbers are ours")
+
+
 PRESETS: Mapping[str, Mapping[str, Callable[[gymnasium.Space[Any]], Preset]]] = MappingProxyType(
     {
         "dqn": {
@@ -314,6 +404,14 @@ PRESETS: Mapping[str, Mapping[str, Callable[[gymnasium.Space[Any]], Preset]]] = 
         "q_learning": {"cliff": q_learning_cliff, "tiles": q_learning_tiles},
         "a2c": {"zoo": a2c_zoo, "zoo-16": a2c_zoo_16, "atari": a2c_atari},
         "ddpg": {"zoo": ddpg_zoo, "spell-chart": ddpg_spell_chart},
+        "a3c": {"eight": a3c_eight},
+        "reinforce": {"vanilla": reinforce_vanilla},
+        "evolution_strategies": {"classic": evolution_strategies_classic},
+        "random_search": {"classic": random_search_classic},
+        "cross_entropy": {"classic": cross_entropy_classic},
+        "genetic": {"classic": genetic_classic},
+        "hill_climbing": {"classic": hill_climbing_classic},
+        "gait_search": {"classic": gait_search_classic},
     }
 )
 

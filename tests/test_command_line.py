@@ -24,7 +24,22 @@ import tyro
 from jax.experimental.compilation_cache import compilation_cache
 
 from purejaxrl import command_line, runs, training
-from purejaxrl.agents import a2c, ddpg, dqn, drqn, pqn, q_learning
+from purejaxrl.agents import (
+    a2c,
+    a3c,
+    cross_entropy,
+    ddpg,
+    dqn,
+    drqn,
+    evolution_strategies,
+    gait_search,
+    genetic,
+    hill_climbing,
+    pqn,
+    q_learning,
+    random_search,
+    reinforce,
+)
 from purejaxrl.training import Settings
 from purejaxrl.types import InvalidInput
 
@@ -33,6 +48,7 @@ SCRIPTS = ROOT / "experiments"
 AGENT_OF = {
     "a2c_cartpole.py": a2c,
     "a2c_envpool_pong.py": a2c,
+    "a3c_cartpole.py": a3c,
     "ddpg_envpool_halfcheetah.py": ddpg,
     "ddpg_pendulum.py": ddpg,
     "dqn_cartpole.py": dqn,
@@ -41,6 +57,13 @@ AGENT_OF = {
     "drqn_cartpole.py": drqn,
     "pqn_cartpole.py": pqn,
     "q_learning_cliff.py": q_learning,
+    "reinforce_cartpole.py": reinforce,
+    "evolution_strategies_cartpole.py": evolution_strategies,
+    "random_search_cartpole.py": random_search,
+    "cross_entropy_cartpole.py": cross_entropy,
+    "genetic_cartpole.py": genetic,
+    "hill_climbing_cartpole.py": hill_climbing,
+    "gait_search_cartpole.py": gait_search,
 }
 DEFAULTS = {dqn: ("CartPole-v1", "cleanrl"), a2c: ("CartPole-v1", "zoo"), ddpg: ("Pendulum-v1", "zoo")}
 

@@ -10,13 +10,43 @@ import numpy as np
 import pytest
 
 from purejaxrl import presets
-from purejaxrl.agents import a2c, ddpg, dqn, drqn, pqn, q_learning
+from purejaxrl.agents import (
+    a2c,
+    a3c,
+    cross_entropy,
+    ddpg,
+    dqn,
+    drqn,
+    evolution_strategies,
+    gait_search,
+    genetic,
+    hill_climbing,
+    pqn,
+    q_learning,
+    random_search,
+    reinforce,
+)
 from purejaxrl.networks import INITIALISERS
 from purejaxrl.presets import PRESETS
 from purejaxrl.training import Experiment, Settings
 from purejaxrl.types import InvalidInput
 
-AGENTS = {"dqn": dqn, "a2c": a2c, "ddpg": ddpg, "drqn": drqn, "pqn": pqn, "q_learning": q_learning}
+AGENTS: dict[str, Any] = {
+    "dqn": dqn,
+    "a2c": a2c,
+    "a3c": a3c,
+    "ddpg": ddpg,
+    "drqn": drqn,
+    "pqn": pqn,
+    "q_learning": q_learning,
+    "reinforce": reinforce,
+    "evolution_strategies": evolution_strategies,
+    "random_search": random_search,
+    "cross_entropy": cross_entropy,
+    "genetic": genetic,
+    "hill_climbing": hill_climbing,
+    "gait_search": gait_search,
+}
 VECTOR = gymnasium.spaces.Box(-1, 1, (3,), np.float32)
 IMAGE = gymnasium.spaces.Box(0, 255, (96, 96, 4), np.uint8)
 # An environment that each is meant for, and another where there is one.
@@ -37,6 +67,14 @@ SUITABLE = {
     ("a2c", "atari"): ["Catch", "envpool:Pong-v5"],
     ("ddpg", "zoo"): ["Pendulum-v1", "MountainCarContinuous-v0"],
     ("ddpg", "spell-chart"): ["Pendulum-v1", "MountainCarContinuous-v0"],
+    ("a3c", "eight"): ["CartPole-v1", "Catch"],
+    ("reinforce", "vanilla"): ["CartPole-v1", "Pendulum-v1"],
+    ("evolution_strategies", "classic"): ["CartPole-v1", "Pendulum-v1"],
+    ("random_search", "classic"): ["CartPole-v1", "Pendulum-v1"],
+    ("cross_entropy", "classic"): ["CartPole-v1"],
+    ("genetic", "classic"): ["CartPole-v1"],
+    ("hill_climbing", "classic"): ["CartPole-v1"],
+    ("gait_search", "classic"): ["CartPole-v1"],
 }
 
 

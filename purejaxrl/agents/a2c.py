@@ -161,6 +161,11 @@ def update(state: State, rollout: Transition) -> State:
 
     Source: Mnih et al. (2016), algorithm S3; Schulman et al. (2016), eq. 16, for ``gae_lambda`` below 1.
     """
+    return apply_gradients(state, *gradients(state, rollout))
+
+
+def gradients(state: State, rollout: Transition) -> tuple[PyTree, dict[str, Array]]:
+    """The gradients of a rollout ``[T, B]`` at the state's parameters, and their figures."""
     config = state.config
     # Trajectory after trajectory, [B·T]: an axis B that is sharded over devices stays so.
     shape = rollout.reward.shape[::-1]
@@ -193,7 +198,13 @@ def update(state: State, rollout: Transition) -> State:
         total = policy_loss + config.value_coefficient * value_loss - config.entropy_coefficient * entropy
         return total, info
 
-    (value, info), gradients = jax.value_and_grad(loss, has_aux=True)(state.params)
+    (value, info), found = jax.value_and_grad(loss, has_aux=True)(state.params)
+    return found, info | {"loss": value}
+
+
+def apply_gradients(state: State, gradients: PyTree, info: dict[str, Array]) -> State:
+    """One step of the optimiser, of gradients at these parameters or at others."""
+    config = state.config
     params, optimiser_state, norm = descend(
         optimiser(config),
         state.optimiser_state,
@@ -207,7 +218,7 @@ def update(state: State, rollout: Transition) -> State:
         params=params,
         optimiser_state=optimiser_state,
         step=state.step + 1,
-        info=info | {"loss": value, "gradient_norm": norm},
+        info=info | {"gradient_norm": norm},
     )
 
 
