@@ -10,6 +10,11 @@ jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_debug_key_reuse", True)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The tests of runs take longest, and go first: so two processes that share out files end together."""
+    items.sort(key=lambda item: item.path.parent.name != "training")
+
+
 @pytest.fixture(scope="module", autouse=True)
 def programs(request: pytest.FixtureRequest) -> Iterator[None]:
     """XLA spends little on making programs fast, but in modules marked ``optimised``.
