@@ -11,7 +11,7 @@ demo: $(INSTALLED)
 	$(BIN)/python experiments/dqn_cartpole.py --preset parallel --num-seeds 16
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
