@@ -138,6 +138,71 @@ def test_the_loop_takes_it_as_it_takes_any_agent(search: tuple[Any, Any, float])
         Loop(module, config, environments.make("CartPole-v1", number + 1), odd).check()
 
 
+POLICY = ("hidden_sizes", "activation", "torso", "initialiser", "network")
+OTHER: dict[str, Any] = {  # another value of each field that is a search's own
+    "learning_rate": 0.3,
+    "noise": 0.37,
+    "weight_decay": 0.5,
+    "population": 12,
+    "shaping": "standard",
+    "optimiser": "sgd",
+    "epsilon": 0.3,
+    "step_size": 0.7,
+    "extra_noise": 0.7,
+    "extra_noise_steps": 2,
+    "elites": 3,
+    "parents": 5,
+    "crossover": 0.1,
+    "first_noise": 0.1,
+    "best_directions": 2,
+    "widening": 3.0,
+    "narrowing": 0.2,
+    "least_noise": 0.2,
+    "most_noise": 0.05,
+}
+# Where a field shows only beside others.
+BESIDE: dict[str, dict[str, Any]] = {
+    "least_noise": {"narrowing": 0.1},
+    "most_noise": {"least_noise": 1e-4},
+}
+SWITCHES = ("antithetic", "central")
+FEWER = {"elites": 3, "parents": 5, "best_directions": 3}
+CONFIGS = {type(config): (module, config) for module, config, _ in SEARCHES.values()}
+
+
+def searched(module: Any, config: Any) -> list[np.ndarray]:
+    """What three generations come to, a plain policy's: hill climbing succeeds twice, and then fails."""
+    state = module.init(
+        jax.random.key(0), dataclasses.replace(config, hidden_sizes=(2,)), OBSERVATIONS, ACTIONS
+    )
+    for height in (0.0, 1.0, -5.0):
+        number = populations.size(state.population)
+        state = module.update(state, jnp.sin(3.0 * jnp.arange(number)) + height)
+    return [np.asarray(leaf) for leaf in jax.tree.leaves((state.params, state.population))]
+
+
+@pytest.mark.parametrize(
+    ("kind", "field"),
+    [
+        (kind, field.name)
+        for kind in CONFIGS
+        for field in dataclasses.fields(kind)
+        if field.name not in POLICY
+    ],
+    ids=lambda value: value if isinstance(value, str) else value.__module__.rpartition(".")[2],
+)
+def test_every_field_changes_something(kind: Any, field: str) -> None:
+    module, config = CONFIGS[kind]
+    beside = {name: value for name, value in BESIDE.get(field, {}).items() if hasattr(config, name)}
+    base = dataclasses.replace(config, **beside)
+    given = {field: not getattr(base, field) if field in SWITCHES else OTHER[field]}
+    if field == "population":  # and what a smaller one has room for
+        given |= {name: value for name, value in FEWER.items() if hasattr(config, name)}
+    one, other = searched(module, base), searched(module, dataclasses.replace(base, **given))
+    shapes = [leaf.shape for leaf in one], [leaf.shape for leaf in other]
+    assert shapes[0] != shapes[1] or any(not np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+
+
 def test_finite_differences_by_hand() -> None:
     """(U(θ + ε uₖ) − U(θ)) / ε, and U(θ ± ε uₖ) by twice that."""
     config = finite_differences.Config(learning_rate=0.5, epsilon=0.1)
