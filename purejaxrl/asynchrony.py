@@ -25,18 +25,19 @@ class Learner(Protocol):
     def apply_gradients(self, state: Any, gradients: PyTree, info: dict[str, Array], /) -> Any: ...
 
 
-def share_out(tree: PyTree, workers: int, axis: int = 0) -> PyTree:
+def share_out(tree: PyTree, number: int, among: str = "the {} workers", axis: int = 0) -> PyTree:
     """The environments' ``axis``, ``[…, B, …]``, in order, as ``[K, …, B / K, …]``.
 
     Raises:
-        InvalidInput: they cannot be shared out evenly.
+        InvalidInput: they cannot be shared out evenly ``among`` so many.
     """
 
     def share(leaf: Array) -> Array:
-        number = leaf.shape[axis]
-        if number % workers:
-            raise InvalidInput(f"num_envs must be a multiple of the {workers} workers, not {number}")
-        shape = (*leaf.shape[:axis], workers, number // workers, *leaf.shape[axis + 1 :])
+        environments = leaf.shape[axis]
+        if environments % number:
+            whom = among.format(number)
+            raise InvalidInput(f"num_envs must be a multiple of {whom}, not {environments}")
+        shape = (*leaf.shape[:axis], number, environments // number, *leaf.shape[axis + 1 :])
         return jnp.moveaxis(leaf.reshape(shape), axis, 0)
 
     return jax.tree.map(share, tree)

@@ -18,6 +18,8 @@ import jax.numpy as jnp
 
 from purejaxrl import checks, networks
 from purejaxrl.action_distributions import make_head
+from purejaxrl.asynchrony import share_out
+from purejaxrl.memory import EpisodeReturns
 from purejaxrl.types import Array, InvalidInput, Key, PyTree
 from purejaxrl.value_networks import check_network
 
@@ -26,6 +28,7 @@ class Searching(Protocol):
     """The fields of a State by which its members act."""
 
     network: nn.Module
+    params: PyTree
     population: PyTree
 
 
@@ -61,21 +64,29 @@ def check_policy(config: Any) -> None:
     checks.beside(config, "network", "hidden_sizes", "activation", "torso", "initialiser")
 
 
-def act(state: Searching, observation: PyTree) -> Array:
-    """Each member's best actions ``[B]`` for observations ``[B, …]`` of the environments that are its.
+def memory(config: Any) -> EpisodeReturns:
+    """The returns that feed a search's update."""
+    del config
+    return EpisodeReturns()
+
+
+def act(
+    state: Searching, observation: PyTree, key: Key, step: Array | int, carry: tuple[()] = ()
+) -> tuple[Array, tuple[()], tuple[()]]:
+    """The actions ``[B, …]`` of the population for observations ``[B, …]``, of B / N environments each.
 
     Raises:
         InvalidInput: the environments cannot be shared out evenly.
     """
-    members = size(state.population)
-    environments = len(jax.tree.leaves(observation)[0])
-    if environments % members:
-        raise InvalidInput(
-            f"num_envs must be a multiple of the population's {members} members, not {environments}"
-        )
-    shared = jax.tree.map(lambda leaf: leaf.reshape(members, -1, *leaf.shape[1:]), observation)
+    del key, step
+    shared = share_out(observation, size(state.population), "the population's {} members")
     action = jax.vmap(best_actions, in_axes=(None, 0, 0))(state.network, state.population, shared)
-    return action.reshape(environments, *action.shape[2:])
+    return action.reshape(-1, *action.shape[2:]), (), carry
+
+
+def greedy(state: Searching, observation: PyTree, carry: tuple[()] = ()) -> tuple[Array, tuple[()]]:
+    """The actions ``[B, …]`` of the policy that is kept, for observations ``[B, …]``."""
+    return best_actions(state.network, state.params, observation), carry
 
 
 def best_actions(network: nn.Module, params: PyTree, observation: PyTree) -> Array:

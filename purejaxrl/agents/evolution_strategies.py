@@ -18,7 +18,6 @@ from flax import struct
 
 from purejaxrl import checks, networks, populations
 from purejaxrl.checks import static
-from purejaxrl.memory import EpisodeReturns
 from purejaxrl.optimisers import OptimiserName, descend, make_optimiser
 from purejaxrl.types import Array, InvalidInput, Key, PyTree
 
@@ -109,23 +108,7 @@ def check(config: Config) -> None:
     populations.check_policy(config)
 
 
-def memory(config: Config) -> EpisodeReturns:
-    """The returns that feed :func:`update`."""
-    del config
-    return EpisodeReturns()
-
-
-def act(
-    state: State, observation: PyTree, key: Key, step: Array | int, carry: tuple[()] = ()
-) -> tuple[Array, tuple[()], tuple[()]]:
-    """The actions ``[B, …]`` of the population for observations ``[B, …]``, of B / N environments each."""
-    del key, step
-    return populations.act(state, observation), (), carry
-
-
-def greedy(state: State, observation: PyTree, carry: tuple[()] = ()) -> tuple[Array, tuple[()]]:
-    """The actions ``[B, …]`` of the policy in the population's middle."""
-    return populations.best_actions(state.network, state.params, observation), carry
+memory, act, greedy = populations.memory, populations.act, populations.greedy
 
 
 @jax.jit

@@ -19,7 +19,7 @@ from flax import struct
 from purejaxrl import checks, losses, networks
 from purejaxrl.action_distributions import Distribution, PolicyName, make_head
 from purejaxrl.checks import static
-from purejaxrl.memory import FirstEpisodes
+from purejaxrl.memory import FirstEpisodes, in_first_episode
 from purejaxrl.optimisers import OptimiserName, descend, make_optimiser
 from purejaxrl.types import Array, InvalidInput, Key, PyTree, Transition
 from purejaxrl.value_networks import check_network
@@ -232,9 +232,8 @@ def update(state: State, rollout: Transition) -> State:
 
 def first_episodes(config: Config, rollout: Transition) -> Episodes:
     """What is learnt from in a rollout ``[T, B]``."""
-    ended = jnp.asarray(rollout.terminated | rollout.truncated, jnp.int32)
-    counts = (jnp.cumsum(ended, axis=0) - ended == 0).astype(jnp.float32)
-    decay = jnp.full_like(counts, config.discount) * (1 - ended)
+    counts = in_first_episode(rollout).astype(jnp.float32)
+    decay = config.discount * (1.0 - (rollout.terminated | rollout.truncated))
     to_go = jax.vmap(losses.decayed_sum, in_axes=(1, 1), out_axes=1)(counts * rollout.reward, decay)
     weight, credit = counts, to_go
     if config.returns == "trajectory":

@@ -3,7 +3,7 @@
 from purejaxrl.memory.base import Episodic, Memory, Prioritised
 from purejaxrl.memory.prioritised import PrioritisedReplay
 from purejaxrl.memory.replay import Replay, SequenceReplay
-from purejaxrl.memory.rollout import EpisodeReturns, FirstEpisodes, LastRollout, Window
+from purejaxrl.memory.rollout import EpisodeReturns, FirstEpisodes, LastRollout, Window, in_first_episode
 
 __all__ = [
     "EpisodeReturns",
@@ -16,4 +16,5 @@ __all__ = [
     "Replay",
     "SequenceReplay",
     "Window",
+    "in_first_episode",
 ]

@@ -50,6 +50,12 @@ class LastRollout:
         return memory
 
 
+def in_first_episode(rollout: Transition) -> Array:
+    """``[T, B]``, whether no step before has ended the episode that an environment began the rollout with."""
+    ended = (rollout.terminated | rollout.truncated).astype(jnp.int32)
+    return jnp.cumsum(ended, axis=0) - ended == 0
+
+
 @dataclasses.dataclass(frozen=True)
 class FirstEpisodes(LastRollout):
     """Feeds an update a rollout ``[T, B]`` that began with an episode in every environment.
@@ -91,9 +97,7 @@ class EpisodeReturns:
     def add(self, memory: Array, rollout: Transition, count: Array | int) -> Array:
         """Adds up the first episodes' rewards."""
         del memory, count
-        ended = (rollout.terminated | rollout.truncated).astype(jnp.int32)
-        first = jnp.cumsum(ended, axis=0) - ended == 0  # no step before has ended it
-        return jnp.sum(jnp.where(first, rollout.reward, 0.0), axis=0)
+        return jnp.sum(jnp.where(in_first_episode(rollout), rollout.reward, 0.0), axis=0)
 
     def cut(self, memory: Array, count: Array | int) -> Array:
         """As they are: the next rollout begins new episodes by itself."""
