@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 import shutil
@@ -19,7 +20,7 @@ import numpy as np
 import pytest
 
 from purejaxrl import command_line, environments, presets, runs, training
-from purejaxrl.agents import a2c, ddpg, dqn, drqn, pqn, q_learning
+from purejaxrl.agents import a2c, dqn
 from purejaxrl.analysis.text import number, quantity, ranges, text_curve
 from purejaxrl.training import Experiment, Keeping, Settings, policies
 from purejaxrl.training.reading import read_run
@@ -507,7 +508,7 @@ def test_the_length_of_a_run_with_a_warmup() -> None:
 # Experiments from their records.
 
 
-MODULES = {"dqn": dqn, "a2c": a2c, "ddpg": ddpg, "drqn": drqn, "pqn": pqn, "q_learning": q_learning}
+MODULES = {agent: importlib.import_module(f"purejaxrl.agents.{agent}") for agent in presets.PRESETS}
 ENVIRONMENTS = dict.fromkeys(MODULES, "CartPole-v1") | {"ddpg": "Pendulum-v1"}
 
 
