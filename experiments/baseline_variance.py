@@ -159,7 +159,7 @@ def measure(batches: int) -> dict[str, Estimate]:
     def one(number: Array) -> dict[str, Array]:
         rollout = sampled(jax.random.key(number), EPISODES)
         return {
-            name: -logits(reinforce.estimate(state, reinforce.first_episodes(state.config, rollout))[0])
+            name: -logits(reinforce.estimate(state, reinforce.episodes_of(state.config, rollout))[0])
             for name, state in learners.items()
         }
 

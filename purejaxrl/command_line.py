@@ -103,6 +103,7 @@ def main(
     preset: str,
     *,
     num_seeds: int = 16,
+    environment_options: tuple[str, ...] = (),
     arguments: Sequence[str] | None = None,
     **settings: Any,
 ) -> int:
@@ -113,6 +114,7 @@ def main(
         environment: its name, unless the command line gives another.
         preset: the name of the defaults in :mod:`purejaxrl.presets`, likewise.
         num_seeds: how many seeds, likewise.
+        environment_options: of that environment, each name=value, unless the command line gives others.
         arguments: of the command line; None takes the process's.
         settings: what to change in the preset's Settings.
 
@@ -123,7 +125,7 @@ def main(
     words = sys.argv[1:] if arguments is None else arguments
 
     def command() -> int:
-        given = parse(agent, environment, preset, num_seeds, settings, words)
+        given = parse(agent, environment, preset, num_seeds, settings, words, environment_options)
         points = sweeps.points(given.sweep, given.config, given.settings, given.samples, given.seed)
         shared = given.num_seeds * len(points) if given.shard == "seeds" else given.settings.num_envs
         use_devices(given.devices, given.threads, shared)
@@ -223,19 +225,21 @@ def parse(
     num_seeds: int,
     settings: dict[str, Any],
     arguments: Sequence[str],
+    environment_options: tuple[str, ...] = (),
 ) -> Arguments[Any]:
     """Reads the command line. A preset and an environment given there change the other defaults."""
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     first.add_argument("--preset", default=preset)
     first.add_argument("--environment", default=environment)
-    first.add_argument("--environment-options", "--environment_options", nargs="*", default=[])
+    first.add_argument("--environment-options", "--environment_options", nargs="*")
     try:
         chosen, _ = first.parse_known_args(arguments)
     except argparse.ArgumentError as error:
         raise InvalidInput(str(error)) from error
-    space = environments.make(
-        chosen.environment, **parse_options(tuple(chosen.environment_options))
-    ).observation_space
+    options = environment_options if chosen.environment == environment else ()
+    if chosen.environment_options is not None:
+        options = tuple(chosen.environment_options)
+    space = environments.make(chosen.environment, **parse_options(options)).observation_space
     defaults = presets.get(agent.__name__.rpartition(".")[2], chosen.preset, space)
     if chosen.preset == preset:
         defaults = dataclasses.replace(defaults, settings=dataclasses.replace(defaults.settings, **settings))
@@ -247,6 +251,7 @@ def parse(
             settings=defaults.settings,
             preset=chosen.preset,
             environment=chosen.environment,
+            environment_options=options,
             num_seeds=num_seeds,
         ),
         description=f"{plain(agent.__doc__ or '').strip()}\n\nPreset {chosen.preset}: {defaults.source}. "

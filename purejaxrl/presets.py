@@ -335,6 +335,51 @@ def reinforce_vanilla(space: gymnasium.Space[Any]) -> Preset:
     )
 
 
+def reinforce_pong(space: gymnasium.Space[Any]) -> Preset:
+    """REINFORCE by the third deck's "Pong from pixels": 200 units with ReLU, no baseline.
+
+    The deck has the network; the other numbers are those of the post that it is after: ten games an update,
+    each of about a thousand steps at first, RMSProp, returns of points with a mean of 0 and a deviation of 1
+    (there over a game, here over all ten). For what it sees, see experiments/reinforce_envpool_pong.py.
+    """
+    del space
+    return Preset(
+        config=reinforce.Config(
+            learning_rate=1e-4,
+            optimiser="rmsprop",
+            optimiser_decay=0.99,
+            optimiser_epsilon=1e-5,
+            episodes="all",
+            baseline="none",
+            advantage_normalisation="rollout",
+            hidden_sizes=(200,),
+            activation="relu",
+            torso="mlp",
+            initialiser="lecun",
+        ),
+        settings=Settings(
+            total_steps=6_000_000,
+            num_envs=10,
+            rollout_length=1000,
+            num_epochs=20,
+            evaluation_episodes=2,
+            evaluation_steps=5_000,  # of 27 000: a game takes 800 to 3 000
+        ),
+        source="deck 3, Pong from Pixels; Karpathy (2016), Deep Reinforcement Learning: Pong from Pixels",
+    )
+
+
+def reinforce_catch(space: gymnasium.Space[Any]) -> Preset:
+    """The preset pong with larger steps, for a board of a few pixels: 160 balls an update."""
+    preset = reinforce_pong(space)
+    return dataclasses.replace(
+        preset,
+        config=dataclasses.replace(preset.config, learning_rate=1e-3),
+        settings=Settings(total_steps=720_000, num_envs=16, rollout_length=90),
+        source="the preset pong; step size and batch are ours",
+    )
+
+
 def search(config: Any, source: str, episodes: int = 2) -> Preset:
     """A search on classic control: a hundred generations of the Config's population, two episodes each.
 
@@ -405,7 +450,7 @@ PRESETS: Mapping[str, Mapping[str, Callable[[gymnasium.Space[Any]], Preset]]] = 
         "a2c": {"zoo": a2c_zoo, "zoo-16": a2c_zoo_16, "atari": a2c_atari},
         "ddpg": {"zoo": ddpg_zoo, "spell-chart": ddpg_spell_chart},
         "a3c": {"eight": a3c_eight},
-        "reinforce": {"vanilla": reinforce_vanilla},
+        "reinforce": {"vanilla": reinforce_vanilla, "pong": reinforce_pong, "catch": reinforce_catch},
         "evolution_strategies": {"classic": evolution_strategies_classic},
         "random_search": {"classic": random_search_classic},
         "cross_entropy": {"classic": cross_entropy_classic},

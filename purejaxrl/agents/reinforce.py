@@ -19,7 +19,7 @@ from flax import struct
 from purejaxrl import checks, losses, networks
 from purejaxrl.action_distributions import Distribution, PolicyName, make_head
 from purejaxrl.checks import static
-from purejaxrl.memory import FirstEpisodes, in_first_episode
+from purejaxrl.memory import FirstEpisodes, LastRollout, in_first_episode
 from purejaxrl.optimisers import OptimiserName, descend, make_optimiser
 from purejaxrl.types import Array, InvalidInput, Key, PyTree, Transition
 from purejaxrl.value_networks import check_network
@@ -39,8 +39,15 @@ class Config:
     """Step size of the value's optimiser, which is Adam."""
     proximity: float = 0.0
     """λ of the term λ‖φ − φᵢ‖² that keeps a value's parameters near what they were before the rollout."""
+    optimiser_decay: float = 0.95
+    """Decay of RMSProp's running means of squares; the others ignore it."""
+    optimiser_epsilon: float = 1e-8
+    """What the policy's optimiser adds to the root of the mean of squares; sgd ignores it."""
     max_gradient_norm: float | None = None
     """Bound on the global norm of the policy's gradient; None leaves it."""
+    episodes: Literal["first", "all"] = static("first")
+    """What is learnt from: the first episode of each environment, which begins with the rollout; or all that
+    end in the rollout, which then goes on where the last one ended, and should hold many."""
     returns: Literal["trajectory", "reward_to_go"] = static("reward_to_go")
     """What an action is credited with: the return of its whole episode, or what came after it."""
     discount_steps: bool = static(False)
@@ -50,6 +57,9 @@ class Config:
     """What is taken off: nothing; the mean of the other episodes' returns; the constant for each parameter of
     which the variance is least; the mean of what the others had still to come at that time; or the state's
     value, fitted to returns or to one-step targets."""
+    advantage_normalisation: Literal["none", "rollout"] = static("none")
+    """Whether what an action is credited with, less the baseline, is given a mean of 0 and a deviation of 1
+    over all steps of a rollout that are learnt from."""
     value_steps: int = static(10)
     """Steps in which a value is fitted to each rollout."""
     optimiser: OptimiserName = static("adam")
@@ -140,7 +150,11 @@ def check(config: Config) -> None:
     checks.within(config, 0, jnp.inf, "learning_rate", "value_learning_rate", "proximity")
     checks.within(config, 0, jnp.inf, "entropy_coefficient")
     checks.finite(config, "learning_rate", "value_learning_rate", "proximity", "entropy_coefficient")
-    checks.within(config, 0, 1, "discount")
+    checks.finite(config, "optimiser_epsilon")
+    checks.within(config, 0, 1, "discount", "optimiser_decay")
+    checks.within(config, 0, jnp.inf, "optimiser_epsilon", exclusive=True)
+    checks.one_of(config, "episodes", ("first", "all"))
+    checks.one_of(config, "advantage_normalisation", ("none", "rollout"))
     checks.within(config, 0, jnp.inf, "max_gradient_norm", exclusive=True)
     checks.one_of(config, "returns", ("trajectory", "reward_to_go"))
     checks.one_of(config, "baseline", ("none", "constant", "optimal", "time", "value", "td_value"))
@@ -155,6 +169,19 @@ def check(config: Config) -> None:
             f"{what} is of rewards to go, and returns='trajectory' credits every step with the whole return;"
             " it takes baseline='none', 'constant' or 'optimal'"
         )
+    if config.episodes == "all":
+        whole = {"returns": ("trajectory",), "discount_steps": (True,), "baseline": OF_OTHER_EPISODES}
+        for name, refused in whole.items():
+            if getattr(config, name) in refused:
+                raise InvalidInput(
+                    f"{name}={getattr(config, name)!r} is of episodes seen from their first step on, and"
+                    " episodes='all' learns from some that began before the rollout; let it be 'first'"
+                )
+    if config.advantage_normalisation == "rollout" and config.baseline == "optimal":
+        raise InvalidInput(
+            "advantage_normalisation='rollout' takes off a constant of its own, and does not go with"
+            " baseline='optimal'; let it be 'none'"
+        )
     if config.value_network is not None and config.baseline not in ("value", "td_value"):
         raise InvalidInput(
             f"value_network is given, and baseline={config.baseline!r} has no value; let it be 'value' or"
@@ -166,12 +193,13 @@ def check(config: Config) -> None:
 
 VALUES_OF_TIMES = ("time", "value", "td_value")
 """Baselines that differ from step to step."""
+OF_OTHER_EPISODES = ("constant", "optimal", "time")
+"""Baselines that compare an episode with others that began with it."""
 
 
-def memory(config: Config) -> FirstEpisodes:
+def memory(config: Config) -> LastRollout:
     """The episodes that feed :func:`update`."""
-    del config
-    return FirstEpisodes()
+    return FirstEpisodes() if config.episodes == "first" else LastRollout()
 
 
 def act(
@@ -194,13 +222,13 @@ def policy(state: State, params: PyTree, observation: PyTree) -> Distribution:
 
 @struct.dataclass
 class Episodes:
-    """The first episode of every environment of a rollout ``[T, B]``, and what was still to come in it."""
+    """The episodes of a rollout ``[T, B]`` that are learnt from, and what was still to come in them."""
 
     transition: Transition
-    counts: Array  # [T, B], 1 in the episode and 0 after it
+    counts: Array  # [T, B], 1 in these episodes and 0 elsewhere
     to_go: Array  # [T, B], discounted rewards from each step on
     credit: Array  # [T, B], what the step's action is credited with
-    weight: Array  # [T, B], how much the step counts: γᵗ or 1, and 0 after the episode
+    weight: Array  # [T, B], how much the step counts: γᵗ or 1, and 0 elsewhere
 
 
 @jax.jit
@@ -209,11 +237,11 @@ def update(state: State, rollout: Transition) -> State:
 
     Args:
         state: a learner.
-        rollout: ``[T, B]``, of which the first episode of each environment is learnt from. One that does
-            not end in the rollout ends with it.
+        rollout: ``[T, B]``, of which the first episode of each environment is learnt from, and one that does
+            not end in the rollout ends with it; or, with ``episodes="all"``, every one that ends in it.
     """
     config = state.config
-    episodes = first_episodes(config, rollout)
+    episodes = episodes_of(config, rollout)
     gradients, info = estimate(state, episodes)
     params, optimiser_state, norm = descend(
         optimiser(config), state.optimiser_state, state.params, gradients, None, config.max_gradient_norm
@@ -230,10 +258,12 @@ def update(state: State, rollout: Transition) -> State:
     )
 
 
-def first_episodes(config: Config, rollout: Transition) -> Episodes:
+def episodes_of(config: Config, rollout: Transition) -> Episodes:
     """What is learnt from in a rollout ``[T, B]``."""
-    counts = in_first_episode(rollout).astype(jnp.float32)
-    decay = config.discount * (1.0 - (rollout.terminated | rollout.truncated))
+    ended = rollout.terminated | rollout.truncated
+    learnt = in_first_episode(rollout) if config.episodes == "first" else ends_later(ended)
+    counts = learnt.astype(jnp.float32)
+    decay = config.discount * (1.0 - ended)
     to_go = jax.vmap(losses.decayed_sum, in_axes=(1, 1), out_axes=1)(counts * rollout.reward, decay)
     weight, credit = counts, to_go
     if config.returns == "trajectory":
@@ -243,10 +273,16 @@ def first_episodes(config: Config, rollout: Transition) -> Episodes:
     return Episodes(rollout, counts, to_go, credit, weight)
 
 
+def ends_later(ended: Array) -> Array:
+    """Whether a step of a rollout ``[T, B]``, or one after it, ends an episode: then nothing is cut off."""
+    return jax.lax.cumsum(ended.astype(jnp.int32), axis=0, reverse=True) > 0
+
+
 def estimate(state: State, episodes: Episodes) -> tuple[PyTree, dict[str, Array]]:
     """The gradient of minus the return, as the episodes have it, and its figures.
 
-    It is a mean over episodes of sums over their steps. Baselines that are means leave out the episode that
+    It is a mean over environments, which have an episode each unless all are learnt from, of sums over
+    steps. Baselines that are means leave out the episode that
     they are taken off, so that the estimate is that of the true gradient.
     """
     config = state.config
@@ -257,17 +293,31 @@ def estimate(state: State, episodes: Episodes) -> tuple[PyTree, dict[str, Array]
         surrogate = losses.policy_gradient
         each = jax.vmap(jax.vmap(surrogate))(log_probability, episodes.weight * credit)
         total = jnp.mean(jnp.sum(each - config.entropy_coefficient * episodes.counts * entropy, axis=0))
-        return total, jnp.sum(episodes.counts * entropy) / jnp.sum(episodes.counts)
+        return total, mean_of(entropy, episodes.counts)
 
-    (value, entropy), gradients = jax.value_and_grad(loss, has_aux=True)(state.params, advantage)
+    scaled = advantage
+    if config.advantage_normalisation == "rollout":
+        scaled = normalised(advantage, episodes.counts)
+    (value, entropy), gradients = jax.value_and_grad(loss, has_aux=True)(state.params, scaled)
     if config.baseline == "optimal":
         gradients = jax.tree.map(jnp.subtract, gradients, optimal_correction(state, episodes))
     return gradients, {
         "loss": value,
         "entropy": entropy,
         "return": jnp.mean(jnp.sum(episodes.counts * episodes.transition.reward, axis=0)),
-        "advantage": jnp.sum(episodes.counts * jnp.abs(advantage)) / jnp.sum(episodes.counts),
+        "advantage": mean_of(jnp.abs(advantage), episodes.counts),
     }
+
+
+def mean_of(x: Array, counts: Array) -> Array:
+    """The mean over the steps that count, ``[T, B]``, or 0 where none does."""
+    return jnp.sum(counts * x) / jnp.maximum(jnp.sum(counts), 1)
+
+
+def normalised(advantage: Array, counts: Array) -> Array:
+    """Advantages ``[T, B]`` with a mean of 0 and a deviation of 1 over the steps that count."""
+    centred = advantage - mean_of(advantage, counts)
+    return centred / (jnp.sqrt(mean_of(jnp.square(centred), counts)) + 1e-8)
 
 
 def of_steps(state: State, params: PyTree, rollout: Transition) -> tuple[Array, Array]:
@@ -358,7 +408,7 @@ def fit(state: State, episodes: Episodes) -> tuple[PyTree, PyTree, Array]:
         error = target - values(state, params, transition.observation)
         moved = jax.tree.map(jnp.subtract, params, state.value_params)
         near = sum(jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(moved))
-        return jnp.sum(counts * jnp.square(error)) / jnp.sum(counts) + config.proximity * near
+        return mean_of(jnp.square(error), counts) + config.proximity * near
 
     def step(carry: tuple[PyTree, PyTree], _: None) -> tuple[tuple[PyTree, PyTree], Array]:
         params, optimiser_state = carry
@@ -375,4 +425,6 @@ def fit(state: State, episodes: Episodes) -> tuple[PyTree, PyTree, Array]:
 
 def optimiser(config: Config) -> optax.GradientTransformation:
     """The optimiser that a Config names."""
-    return make_optimiser(config.optimiser, config.learning_rate)
+    return make_optimiser(
+        config.optimiser, config.learning_rate, config.optimiser_epsilon, config.optimiser_decay
+    )

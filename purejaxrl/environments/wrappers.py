@@ -10,8 +10,9 @@ and those of EnvPool and gymnasium alike. What holds for a batch holds for a wra
 * probabilities, discounts and limits are leaves, which may be swept or differ under ``vmap``.
 
 :func:`wrap` applies them in one order, from the environment outwards: ``action_repeat``,
-``sticky_actions``, ``clip_reward``, ``normalise_reward``, ``normalise_observation``, ``flicker``,
-``frame_stack``. :func:`purejaxrl.make` takes the same options for every environment.
+``allowed_actions``, ``sticky_actions``, ``clip_reward``, ``normalise_reward``, ``crop``, ``downsample``,
+``background``, ``normalise_observation``, ``flicker``, ``difference``, ``frame_stack``, ``end_at_reward``.
+:func:`purejaxrl.make` takes the same options for every environment.
 """
 
 from __future__ import annotations
@@ -90,6 +91,40 @@ def unwrapped(environment: Any) -> Any:
     return environment
 
 
+@with_knobs("environment")
+class AllowedActions(Wrapper):
+    """Leaves some of a Discrete space's actions to choose from, counted from 0 in the order given.
+
+    Raises:
+        InvalidInput: ``actions`` are not whole numbers in a tuple, each once and each in the space.
+    """
+
+    environment: Any
+    actions: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        space = self.environment.action_space
+        if not isinstance(space, gymnasium.spaces.Discrete):
+            raise InvalidInput(f"allowed_actions are of a Discrete space, not of {space}")
+        given = self.actions if isinstance(self.actions, tuple) else ()
+        whole = all(isinstance(action, int) and not isinstance(action, bool) for action in given)
+        if not given or not whole or len(set(given)) < len(given) or not all(map(space.contains, given)):
+            raise InvalidInput(
+                f"allowed_actions must be a tuple of actions of {space}, such as"
+                f" {(int(space.start), int(space.start + space.n - 1))}, each once, not {self.actions!r}"
+            )
+
+    @property
+    def action_space(self) -> gymnasium.spaces.Discrete:
+        return gymnasium.spaces.Discrete(len(self.actions))
+
+    def begin(self, key: Key, known: dict[str, Any]) -> tuple[Any, PyTree]:
+        return begin(self.environment, key, known)
+
+    def step(self, key: Key, state: Any, action: Array) -> tuple[Any, TimeStep]:
+        return self.environment.step(key, state, jnp.asarray(self.actions, jnp.int32)[action])
+
+
 @struct.dataclass
 class StickyState:
     """The state of :class:`StickyActions`: the action of the last step ``[B, …]``."""
@@ -155,6 +190,23 @@ class ClipReward(Wrapper):
         reward = timestep.reward
         reward = jnp.sign(reward) if self.to == "sign" else jnp.clip(reward, -1.0, 1.0)
         return state, dataclasses.replace(timestep, reward=reward)
+
+
+@with_knobs("environment")
+class EndAtReward(Wrapper):
+    """Ends an episode, for the learner, with each reward that is not 0, as in a game of points.
+
+    The game goes on, and ``TimeStep.episode`` and ``finished`` go on telling of whole games.
+    """
+
+    environment: Any
+
+    def begin(self, key: Key, known: dict[str, Any]) -> tuple[Any, PyTree]:
+        return begin(self.environment, key, known)
+
+    def step(self, key: Key, state: Any, action: Array) -> tuple[Any, TimeStep]:
+        state, timestep = self.environment.step(key, state, action)
+        return state, dataclasses.replace(timestep, terminated=timestep.terminated | (timestep.reward != 0))
 
 
 @with_knobs("environment", "probability")

@@ -72,7 +72,7 @@ def test_without_discounted_steps_the_estimate_is_of_another_gradient() -> None:
     rollout = sampled(jax.random.key(3), 4000)
     for discount, same in ((DISCOUNT, False), (1.0, True)):
         one, other = (
-            logits(reinforce.estimate(state, reinforce.first_episodes(state.config, rollout))[0])
+            logits(reinforce.estimate(state, reinforce.episodes_of(state.config, rollout))[0])
             for state in (
                 learner(discount=discount, baseline="none", discount_steps=True),
                 learner(discount=discount, baseline="none", discount_steps=False),
@@ -97,12 +97,12 @@ TO_GO = {0.5: [[3.0, 4.0], [4.0, 4.0], [0.0, 8.0]]}
 
 def test_first_episodes_by_hand() -> None:
     config = Config(discount=0.5, baseline="none", discount_steps=True)
-    episodes = reinforce.first_episodes(config, ROLLOUT)
+    episodes = reinforce.episodes_of(config, ROLLOUT)
     np.testing.assert_array_equal(episodes.counts, [[1, 1], [1, 1], [0, 1]])
     np.testing.assert_allclose(episodes.to_go, TO_GO[0.5])
     np.testing.assert_allclose(episodes.credit, TO_GO[0.5])
     np.testing.assert_allclose(episodes.weight, [[1, 1], [0.5, 0.5], [0, 0.25]])
-    whole = reinforce.first_episodes(dataclasses.replace(config, returns="trajectory"), ROLLOUT)
+    whole = reinforce.episodes_of(dataclasses.replace(config, returns="trajectory"), ROLLOUT)
     np.testing.assert_allclose(whole.credit, [[3, 4]] * 3)
     np.testing.assert_allclose(whole.weight, whole.counts)
 
@@ -122,7 +122,7 @@ def test_baselines_by_hand(baseline: Any, expected: Any) -> None:
         state = dataclasses.replace(
             state, value_params={"params": {"v": jnp.array([10.0, 20.0, 0, 0, 0, 0])}}
         )
-    found = reinforce.baseline(state, reinforce.first_episodes(state.config, ROLLOUT))
+    found = reinforce.baseline(state, reinforce.episodes_of(state.config, ROLLOUT))
     found = np.broadcast_to(found, (3, 2)) * np.array([[1, 1], [1, 1], [1, 1]])
     alive = np.array([[1, 1], [1, 1], [0, 1]])
     np.testing.assert_allclose(found * alive, np.array(expected) * alive)
