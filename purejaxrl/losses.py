@@ -98,6 +98,26 @@ def policy_gradient(log_probability: Array, advantage: Array) -> Array:
     return -log_probability * jax.lax.stop_gradient(advantage)
 
 
+def clipped_surrogate(log_ratio: Array, advantage: Array, clip: Array | float) -> Array:
+    """PPO's loss of one action: no gain for a probability that is further from the old one than ``clip``.
+
+    Args:
+        log_ratio: scalar, the action's log-probability less what it was under the policy that drew it.
+        advantage: how much better than expected it was; no gradient flows through it.
+        clip: scalar above 0, ε.
+
+    Returns:
+        ``-min(r A, clip(r, 1 - ε, 1 + ε) A)``, r being the ratio, to be minimised.
+
+    Source: Schulman et al. (2017), "Proximal policy optimization algorithms", eq. 7.
+    """
+    chex.assert_rank([log_ratio, advantage, clip], 0)
+    chex.assert_type([log_ratio, advantage, clip], float)
+    advantage = jax.lax.stop_gradient(advantage)
+    ratio = jnp.exp(log_ratio)
+    return -jnp.minimum(ratio * advantage, jnp.clip(ratio, 1 - clip, 1 + clip) * advantage)
+
+
 def entropy(logits: Array) -> Array:
     """The entropy in nats of a categorical policy with ``logits`` ``[A]``: a bonus, to be maximised.
 

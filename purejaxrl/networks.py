@@ -118,6 +118,7 @@ ACTIVATIONS: dict[str, Activation] = {"relu": nn.relu, "tanh": nn.tanh}
 TorsoName = Literal["auto", "mlp", "small_cnn", "pooling_cnn", "nature_cnn"]
 InitialiserName = Literal["lecun", "xavier", "pytorch", "orthogonal"]
 ActivationName = Literal["relu", "tanh"]
+CellName = Literal["lstm", "gru"]
 Normalisation = Literal["none", "layer", "batch"]
 PolicyHead = Callable[[nn.Module, Array, Initialiser], Any]
 """Of the module that calls, features and how weights begin: a distribution of actions."""
@@ -409,6 +410,59 @@ class ActorCritic(nn.Module):
         if self.critic_torso is not None:
             features = self.critic_torso(observation)
         return policy, dense(features, 1, self.value_init, "value")[0]
+
+
+class Recurrent(nn.Module):
+    """A network that remembers what it has seen: ``carry, observation -> carry, output``.
+
+    A cell stands between the torso and another network (Hausknecht & Stone 2015).
+
+    Args:
+        torso: from an observation to features.
+        network: of the cell's output, such as a QNetwork or an ActorCritic.
+        size: of the cell.
+        cell: which.
+    """
+
+    torso: nn.Module
+    network: nn.Module
+    size: int = 64
+    cell: CellName = "lstm"
+
+    def setup(self) -> None:
+        # Not orthogonal, flax's default: its QR decomposition can hang on a CPU with two cores.
+        kind = {"lstm": nn.OptimizedLSTMCell, "gru": nn.GRUCell}[self.cell]
+        self.memory = kind(self.size, recurrent_kernel_init=LECUN)
+
+    def __call__(self, carry: PyTree, observation: Array) -> tuple[PyTree, Any]:
+        carry, features = self.memory(carry, self.torso(observation))
+        return carry, self.network(features)
+
+    def initial_carry(self) -> PyTree:
+        """What the cell knows before it has seen anything: zeros."""
+        zeros = jnp.zeros(self.size)
+        return (zeros, zeros) if self.cell == "lstm" else zeros
+
+
+class RecurrentActorCritic(nn.Module):
+    """A policy and a value that remember apart: ``carry, observation -> carry, (policy, value)``.
+
+    Args:
+        actor: a Recurrent network that gives a distribution of actions.
+        critic: a Recurrent network that gives a scalar.
+    """
+
+    actor: Recurrent
+    critic: Recurrent
+
+    def __call__(self, carry: PyTree, observation: Array) -> tuple[PyTree, tuple[Any, Array]]:
+        actor, policy = self.actor(carry[0], observation)
+        critic, value = self.critic(carry[1], observation)
+        return (actor, critic), (policy, value)
+
+    def initial_carry(self) -> PyTree:
+        """What both know before they have seen anything."""
+        return self.actor.initial_carry(), self.critic.initial_carry()
 
 
 class DeterministicActor(nn.Module):

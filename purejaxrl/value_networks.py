@@ -31,7 +31,7 @@ from purejaxrl.networks import (
     dense,
     normalise,
 )
-from purejaxrl.types import Array, InvalidInput, PyTree
+from purejaxrl.types import Array, InvalidInput
 
 Architecture = Literal["shared", "separate", "state_action"]
 Features = Literal["one_hot", "tile_coding", "polynomial"]
@@ -222,38 +222,6 @@ class StateActionQNetwork(nn.Module):
             split_rngs={"params": False, "noise": False, "dropout": False},
         )
         return each(self.network, inputs, *more)[:, 0]
-
-
-class RecurrentQNetwork(nn.Module):
-    """Action values from what has been seen so far: ``carry, observation -> carry, values``.
-
-    A cell stands between the torso and the heads of a QNetwork (Hausknecht & Stone 2015).
-
-    Args:
-        torso: from an observation to features.
-        network: a QNetwork, whose torso reads the cell's output.
-        size: of the cell.
-        cell: which.
-    """
-
-    torso: nn.Module
-    network: nn.Module
-    size: int = 64
-    cell: Literal["lstm", "gru"] = "lstm"
-
-    def setup(self) -> None:
-        # Not orthogonal, flax's default: its QR decomposition can hang on a CPU with two cores.
-        kind = {"lstm": nn.OptimizedLSTMCell, "gru": nn.GRUCell}[self.cell]
-        self.memory = kind(self.size, recurrent_kernel_init=LECUN)
-
-    def __call__(self, carry: PyTree, observation: Array) -> tuple[PyTree, Array]:
-        carry, features = self.memory(carry, self.torso(observation))
-        return carry, self.network(features)
-
-    def initial_carry(self) -> PyTree:
-        """What the cell knows before it has seen anything: zeros."""
-        zeros = jnp.zeros(self.size)
-        return (zeros, zeros) if self.cell == "lstm" else zeros
 
 
 def check_network(

@@ -13,13 +13,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from purejaxrl.networks import LECUN, MLP, PYTORCH, OneHot, SmallCNN, make_torso
+from purejaxrl.networks import LECUN, MLP, PYTORCH, OneHot, Recurrent, SmallCNN, make_torso
 from purejaxrl.types import InvalidInput
 from purejaxrl.value_networks import (
     Flat,
     Polynomial,
     QNetwork,
-    RecurrentQNetwork,
     SeparateQNetworks,
     StateActionQNetwork,
     Table,
@@ -424,7 +423,7 @@ def test_features_are_dropped_before_every_layer_of_a_head() -> None:
 
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
 def test_a_recurrent_network_remembers(cell: Any) -> None:
-    module = RecurrentQNetwork(MLP((6,)), QNetwork(Flat(), A, dueling=True), size=8, cell=cell)
+    module = Recurrent(MLP((6,)), QNetwork(Flat(), A, dueling=True), size=8, cell=cell)
     begun = module.initial_carry()
     assert all(leaf.shape == (8,) and not leaf.any() for leaf in jax.tree.leaves(begun))
     assert jax.tree.structure(begun) == jax.tree.structure((0, 0) if cell == "lstm" else 0)
@@ -454,8 +453,8 @@ def test_networks_made_alike_are_equal_and_others_are_not() -> None:
         lambda: QNetwork(MLP((6,), normalisation="layer"), A, LECUN),
         lambda: SeparateQNetworks(QNetwork(MLP((6,)), 1), A),
         lambda: StateActionQNetwork(QNetwork(MLP((6,)), 1), A),
-        lambda: RecurrentQNetwork(MLP((6,)), QNetwork(Flat(), A), 8, "gru"),
-        lambda: RecurrentQNetwork(MLP((6,)), QNetwork(Flat(), A), 8, "lstm"),
+        lambda: Recurrent(MLP((6,)), QNetwork(Flat(), A), 8, "gru"),
+        lambda: Recurrent(MLP((6,)), QNetwork(Flat(), A), 8, "lstm"),
     ]
     first, second = [make() for make in makers], [make() for make in makers]
     for i, one in enumerate(first):

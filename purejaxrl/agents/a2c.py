@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
-from purejaxrl import checks, losses, networks, value_networks
-from purejaxrl.action_distributions import Distribution, PolicyName, make_head
+from purejaxrl import actor_critic, checks, networks
+from purejaxrl.action_distributions import PolicyName, make_head
 from purejaxrl.checks import static
 from purejaxrl.memory import LastRollout
 from purejaxrl.optimisers import descend
@@ -61,8 +61,17 @@ class Config:
     """The distribution of actions: categorical where they are Discrete; in a Box gaussian (with deviations
     that do not depend on the observation), state_gaussian (that do), tanh_gaussian or beta (within bounds);
     auto is the first that suits."""
+    cell: actor_critic.MemoryName = static("none")
+    """What remembers, between torso and heads: nothing, an lstm or a gru. Policy and value remember apart
+    unless they share the torso."""
+    cell_size: int = static(64)
+    """Its units."""
+    head_sizes: tuple[int, ...] = static(())
+    """Units of fully connected layers after the cell."""
     network: nn.Module | None = static(None)
-    """A network of your own: one observation to such a distribution and a value; None builds one."""
+    """A network of your own: one observation to such a distribution and a value, or, with a method
+    ``initial_carry``, what is remembered and an observation to what is remembered and both; None builds
+    one."""
 
 
 @struct.dataclass
@@ -88,17 +97,8 @@ def init(
     """
     head = make_head(config.policy, "A2C", action_space)
     check(config)
-    observation, network = networks.example(observation_space), config.network
-    if network is None:
-        torso = networks.make_torso(
-            config.torso, observation_space, config.hidden_sizes, config.activation, config.initialiser
-        )
-        critic_torso = None if config.shared_torso else torso.copy()
-        network = networks.ActorCritic(torso, head, critic_torso)
-    else:
-        outputs = {"policy": head.example(), "value": jnp.float32(0.0)}
-        value_networks.check_network(network, {"observation": observation}, outputs)
-    params = network.init(key, observation)
+    network = actor_critic.make_network(config, observation_space, head)
+    params = actor_critic.init(network, key, observation_space)
     config = checks.as_leaves(config)
     figures = ("loss", "policy_loss", "value_loss", "entropy", "advantage", "gradient_norm")
     return State(
@@ -119,11 +119,8 @@ def check(config: Config) -> None:
     checks.within(config, 0, jnp.inf, "optimiser_epsilon", exclusive=True)
     checks.within(config, 0, jnp.inf, "max_gradient_value", "max_gradient_norm", exclusive=True)
     checks.one_of(config, "optimiser", ("rmsprop", "adam"))
-    checks.one_of(config, "activation", networks.ACTIVATIONS)
-    checks.one_of(config, "initialiser", networks.INITIALISERS)
-    checks.whole(config, 1, "hidden_sizes")
     checks.flags(config)
-    checks.beside(config, "network", "hidden_sizes", "activation", "torso", "initialiser", "shared_torso")
+    actor_critic.check(config)
 
 
 def memory(config: Config) -> LastRollout:
@@ -132,24 +129,27 @@ def memory(config: Config) -> LastRollout:
     return LastRollout()
 
 
+def initial_carry(state: State, num_envs: int) -> PyTree:
+    """What the network remembers as its episodes begin, ``[num_envs, …]``; ``()`` where it does not."""
+    return actor_critic.initial_carry(state.network, num_envs)
+
+
 def act(
-    state: State, observation: PyTree, key: Key, step: Array | int, carry: tuple[()] = ()
-) -> tuple[Array, tuple[()], tuple[()]]:
-    """Actions ``[B, …]`` drawn from the policy for observations ``[B, …]``."""
+    state: State, observation: PyTree, key: Key, step: Array | int, carry: PyTree = ()
+) -> tuple[Array, PyTree, PyTree]:
+    """Actions ``[B, …]`` drawn from the policy for observations ``[B, …]``.
+
+    What the network remembered before is recorded with the action: a rollout is read from there.
+    """
     del step
-    policy, _ = policy_and_value(state, state.params, observation)
-    return policy.sample(key), (), carry
+    after, policy, _ = actor_critic.look(state.network, state.params, carry, observation)
+    return policy.sample(key), carry, after
 
 
-def greedy(state: State, observation: PyTree, carry: tuple[()] = ()) -> tuple[Array, tuple[()]]:
+def greedy(state: State, observation: PyTree, carry: PyTree = ()) -> tuple[Array, PyTree]:
     """The likeliest actions ``[B, …]`` for observations ``[B, …]``."""
-    policy, _ = policy_and_value(state, state.params, observation)
-    return policy.greedy(), carry
-
-
-def policy_and_value(state: State, params: PyTree, observation: PyTree) -> tuple[Distribution, Array]:
-    """Distributions of actions, with a leading axis, and values ``[B]`` of observations ``[B, …]``."""
-    return networks.apply(state.network, params, observation)
+    after, policy, _ = actor_critic.look(state.network, state.params, carry, observation)
+    return policy.greedy(), after
 
 
 @jax.jit
@@ -166,29 +166,18 @@ def update(state: State, rollout: Transition) -> State:
 
 def gradients(state: State, rollout: Transition) -> tuple[PyTree, dict[str, Array]]:
     """The gradients of a rollout ``[T, B]`` at the state's parameters, and their figures."""
-    config = state.config
-    # Trajectory after trajectory, [B·T]: an axis B that is sharded over devices stays so.
-    shape = rollout.reward.shape[::-1]
-    batch = jax.tree.map(lambda leaf: leaf.swapaxes(0, 1).reshape(-1, *leaf.shape[2:]), rollout)
-    discount_t = config.discount * (1.0 - rollout.terminated)
-    continue_t = (1.0 - rollout.terminated) * (1.0 - rollout.truncated)
-    _, v_t = policy_and_value(state, state.params, batch.next_observation)
+    config, network = state.config, state.network
+    rows = actor_critic.trajectories(rollout)
 
     def loss(params: PyTree) -> tuple[Array, dict[str, Array]]:
-        policy, v_tm1 = policy_and_value(state, params, batch.observation)
-        advantage = jax.vmap(losses.generalised_advantage, in_axes=(1, 1, 1, None, 0, 0))(
-            rollout.reward,
-            discount_t,
-            continue_t,
-            config.gae_lambda,
-            v_tm1.reshape(shape),
-            v_t.reshape(shape),
-        ).reshape(-1)
+        policy, v_tm1, after = actor_critic.read(network, params, rows)
+        v_t = actor_critic.successor_values(network, state.params, rows, jax.lax.stop_gradient(after))
+        advantage = actor_critic.advantages(rows, config.discount, config.gae_lambda, v_tm1, v_t)
         target = jax.lax.stop_gradient(advantage + v_tm1)
-        log_probability = jax.vmap(type(policy).log_probability)(policy, batch.action)
-        policy_loss = jnp.mean(jax.vmap(losses.policy_gradient)(log_probability, advantage))
+        log_probability = actor_critic.log_probabilities(policy, rows.action)
+        policy_loss = actor_critic.policy_loss(log_probability, advantage)
         value_loss = jnp.mean(jnp.square(target - v_tm1))
-        entropy = jnp.mean(jax.vmap(type(policy).entropy)(policy))
+        entropy = jnp.mean(actor_critic.entropies(policy))
         info = {
             "policy_loss": policy_loss,
             "value_loss": value_loss,

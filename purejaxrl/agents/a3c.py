@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from purejaxrl import asynchrony, checks
+from purejaxrl import actor_critic, asynchrony, checks
 from purejaxrl.agents import a2c
 from purejaxrl.checks import static
 from purejaxrl.memory import LastRollout
@@ -89,9 +89,14 @@ def memory(config: Config) -> LastRollout:
     return a2c.memory(config)
 
 
+def initial_carry(state: State, num_envs: int) -> PyTree:
+    """What the networks remember as their episodes begin, ``[num_envs, …]``; ``()`` where they do not."""
+    return a2c.initial_carry(state.shared, num_envs)
+
+
 def act(
-    state: State, observation: PyTree, key: Key, step: Array | int, carry: tuple[()] = ()
-) -> tuple[Array, tuple[()], tuple[()]]:
+    state: State, observation: PyTree, key: Key, step: Array | int, carry: PyTree = ()
+) -> tuple[Array, PyTree, PyTree]:
     """Actions ``[B, …]``, each worker's drawn from its own policy for the B / K environments that are its."""
     del step
     workers = state.config.workers
@@ -99,15 +104,17 @@ def act(
         alone = jax.tree.map(lambda leaf: leaf[0], state.local)
         return a2c.act(dataclasses.replace(state.shared, params=alone), observation, key, 0, carry)
 
-    def of_worker(params: PyTree, observation: PyTree, key: Key) -> Array:
-        return a2c.act(dataclasses.replace(state.shared, params=params), observation, key, 0)[0]
+    def of_worker(params: PyTree, observation: PyTree, key: Key, carry: PyTree) -> tuple[Array, PyTree]:
+        worker = dataclasses.replace(state.shared, params=params)
+        action, _, after = a2c.act(worker, observation, key, 0, carry)
+        return action, after
 
-    shared_out = asynchrony.share_out(observation, workers)
-    action = jax.vmap(of_worker)(state.local, shared_out, jax.random.split(key, workers))
-    return action.reshape(-1, *action.shape[2:]), (), carry
+    seen, before = asynchrony.share_out((observation, carry), workers)
+    action, after = jax.vmap(of_worker)(state.local, seen, jax.random.split(key, workers), before)
+    return actor_critic.flat(action), carry, actor_critic.flat(after)
 
 
-def greedy(state: State, observation: PyTree, carry: tuple[()] = ()) -> tuple[Array, tuple[()]]:
+def greedy(state: State, observation: PyTree, carry: PyTree = ()) -> tuple[Array, PyTree]:
     """The likeliest actions ``[B, …]`` of the shared policy for observations ``[B, …]``."""
     return a2c.greedy(state.shared, observation, carry)
 

@@ -10,7 +10,7 @@ bring that state up to date with the present parameters (burn-in).
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import flax.linen as nn
 import gymnasium
@@ -63,7 +63,7 @@ class Config:
     """Whether a sequence begins in the state that the network was in, or in none."""
     rescale: bool = static(False)
     """Whether the values learnt are those of h(return), h(x) = sign(x)(√(|x| + 1) − 1) + x/1000."""
-    cell: Literal["lstm", "gru"] = static("lstm")
+    cell: networks.CellName = static("lstm")
     """What remembers."""
     cell_size: int = static(64)
     """Its units."""
@@ -89,7 +89,7 @@ class State:
     """All that an update needs: nothing else is read, nothing is changed in place."""
 
     config: Config
-    network: value_networks.RecurrentQNetwork = struct.field(pytree_node=False)
+    network: networks.Recurrent = struct.field(pytree_node=False)
     params: PyTree
     target_params: PyTree
     optimiser_state: PyTree
@@ -144,7 +144,7 @@ def check(config: Config) -> None:
     checks.whole_leaf(config, "target_period", "updates")
     checks.within(config, 0, jnp.inf, "max_gradient_norm", exclusive=True)
     checks.one_of(config, "loss", ("squared", "huber"))
-    checks.one_of(config, "cell", ("lstm", "gru"))
+    checks.one_of(config, "cell", get_args(networks.CellName))
     checks.one_of(config, "initialiser", networks.INITIALISERS)
     checks.whole(config, 1, "batch_size", "buffer_capacity", "hidden_sizes", "n_step", "length", "cell_size")
     checks.whole(config, 0, "warmup_steps", "burn_in")
@@ -162,7 +162,7 @@ def make_network(config: Config, observation_space: gymnasium.Space[Any], num_ac
     torso = networks.make_torso(
         config.torso, observation_space, config.hidden_sizes, initialiser=config.initialiser
     )
-    return value_networks.RecurrentQNetwork(torso, heads, config.cell_size, config.cell)
+    return networks.Recurrent(torso, heads, config.cell_size, config.cell)
 
 
 def memory(config: Config) -> SequenceReplay:

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from purejaxrl.action_distributions import Categorical
-from purejaxrl.agents import a2c, ddpg, dqn, drqn, pqn, q_learning
+from purejaxrl.agents import a2c, ddpg, dqn, drqn, ppo, pqn, q_learning
 from purejaxrl.types import Array, Sample, Transition
 
 NUM_ROWS = 8  # observations 0 … 7
@@ -185,6 +185,13 @@ def a2c_state(**config: Any) -> a2c.State:
     return dataclasses.replace(state, params=tree(logits=rows([0.0, 0.0]), v=rows(*A2C_VALUES)))
 
 
+def ppo_state(**config: Any) -> ppo.State:
+    """The same, learnt twice, as a whole."""
+    given: dict[str, Any] = {"discount": 0.5, "network": PolicyTable(), "passes": 2, "minibatches": 1}
+    state = ppo.init(jax.random.key(0), ppo.Config(**(given | config)), OBSERVATIONS, TWO_ACTIONS)
+    return dataclasses.replace(state, params=tree(logits=rows([0.0, 0.0]), v=rows(*A2C_VALUES)))
+
+
 # --- DDPG --------------------------------------------------------------------------------------
 
 DDPG_BATCH = Transition(
@@ -276,9 +283,10 @@ CASES: dict[str, tuple[ModuleType, Any, Any]] = {
     "dqn": (dqn, dqn_state, DQN_BATCH),
     "rainbow": (dqn, rainbow_state, sample(WINDOWS, CHANCES)),
     "a2c": (a2c, a2c_state, ROLLOUT),
+    "ppo": (ppo, ppo_state, ROLLOUT),
     "ddpg": (ddpg, ddpg_state, DDPG_BATCH),
     "q_learning": (q_learning, q_learning_state, ROLLOUT),
     "pqn": (pqn, pqn_state, ROLLOUT),
     "drqn": (drqn, drqn_state, DRQN_BATCH),
 }
-ON_POLICY = ("a2c", "q_learning", "pqn")  # fed rollouts [T, B], the others batches [B]
+ON_POLICY = ("a2c", "ppo", "q_learning", "pqn")  # fed rollouts [T, B], the others batches [B]

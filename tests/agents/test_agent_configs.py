@@ -17,12 +17,13 @@ from tables import ON_POLICY, Fading
 
 from purejaxrl import checks, networks, value_networks
 from purejaxrl.action_distributions import CategoricalHead
-from purejaxrl.agents import a2c, ddpg, dqn, drqn, pqn, q_learning
+from purejaxrl.agents import a2c, ddpg, dqn, drqn, ppo, pqn, q_learning
 from purejaxrl.types import InvalidInput, Sample, Transition
 
 AGENTS: dict[str, Any] = {
     "dqn": dqn,
     "a2c": a2c,
+    "ppo": ppo,
     "ddpg": ddpg,
     "q_learning": q_learning,
     "pqn": pqn,
@@ -51,6 +52,17 @@ BASE: dict[str, Any] = {
         warmup_steps=2,
     ),
     "a2c": a2c.Config(learning_rate=0.01, entropy_coefficient=0.1, hidden_sizes=(4,)),
+    "ppo": ppo.Config(
+        learning_rate=0.05,
+        learning_rate_steps=4,
+        clip_steps=4,
+        value_clip=0.1,
+        target_kl=1.0,
+        entropy_coefficient=0.1,
+        passes=2,
+        minibatches=2,
+        hidden_sizes=(4,),
+    ),
     "ddpg": ddpg.Config(
         noise_start=0.5,
         noise_end=0.1,
@@ -123,6 +135,8 @@ FADING = BASE["drqn"].replace(network=Fading(3), hidden_sizes=(64,), cell_size=6
 OWN = {"dqn": BASE["dqn"].replace(hidden_sizes=(120, 84)), "pqn": BASE["pqn"].replace(hidden_sizes=(120, 84))}
 OWN["drqn"] = BASE["drqn"].replace(hidden_sizes=(64,), cell_size=64)
 OWN["a2c"] = BASE["a2c"].replace(hidden_sizes=(64, 64))
+OWN["ppo"] = BASE["ppo"].replace(hidden_sizes=(64, 64))
+WITH_MEMORY = {name: BASE[name].replace(cell="lstm", cell_size=3) for name in ("a2c", "ppo")}
 OWN["q_learning"] = BASE["q_learning"].replace(approximator="table", order=3, hidden_sizes=(64, 64))
 APART_DRQN = FADING.replace(learning_rate=1.0, tau=0.0, loss="squared", burn_in=0, length=3)
 OTHER: dict[str, dict[str, tuple[Any, ...]]] = {
@@ -199,7 +213,39 @@ OTHER: dict[str, dict[str, tuple[Any, ...]]] = {
         "initialiser": ("pytorch", {"init"}),
         "shared_torso": (True, {"init"}),
         "policy": ("state_gaussian", {"init"}, BASE["a2c"].replace(policy="gaussian")),
+        "cell": ("gru", {"init"}),
+        "cell_size": (4, {"init"}, WITH_MEMORY["a2c"]),
+        "head_sizes": ((4,), {"init"}, WITH_MEMORY["a2c"]),
         "network": (networks.ActorCritic(SMALL, CategoricalHead(3)), {"init"}, OWN["a2c"]),
+    },
+    "ppo": {
+        "learning_rate": (0.02, {"update"}),
+        "learning_rate_end": (0.01, {"update"}),
+        "learning_rate_steps": (8, {"update"}),
+        "discount": (0.5, {"update"}),
+        "gae_lambda": (0.5, {"update"}),
+        "clip": (0.02, {"update"}),
+        "clip_end": (0.1, {"update"}, BASE["ppo"].replace(clip=0.02)),
+        "clip_steps": (1, {"update"}, BASE["ppo"].replace(clip=0.02)),
+        "value_clip": (None, {"update"}),
+        "value_coefficient": (0.9, {"update"}),
+        "entropy_coefficient": (0.2, {"update"}),
+        "target_kl": (1e-6, {"update"}),
+        "max_gradient_norm": (None, {"update"}),
+        "optimiser_epsilon": (1e-2, {"update"}),
+        "passes": (3, {"update"}),
+        "minibatches": (4, {"update"}),
+        "advantage_normalisation": ("rollout", {"update"}),
+        "hidden_sizes": ((5,), {"init"}),
+        "activation": ("relu", {"update"}),
+        "torso": ("small_cnn", {"init"}),
+        "initialiser": ("pytorch", {"init"}),
+        "shared_torso": (True, {"init"}),
+        "policy": ("state_gaussian", {"init"}, BASE["ppo"].replace(policy="gaussian")),
+        "cell": ("gru", {"init"}),
+        "cell_size": (4, {"init"}, WITH_MEMORY["ppo"]),
+        "head_sizes": ((4,), {"init"}, WITH_MEMORY["ppo"]),
+        "network": (networks.ActorCritic(SMALL, CategoricalHead(3)), {"init"}, OWN["ppo"]),
     },
     "ddpg": {
         "actor_learning_rate": (2e-3, {"update"}),
@@ -444,6 +490,23 @@ def switches(*names: str) -> dict[str, list[Any]]:
     return {name: ["no", 1, None] for name in names}
 
 
+ACTOR_CRITIC = {
+    "learning_rate": [-1e-3, NAN, np.inf, "fast"],
+    "gae_lambda": [-0.1, 1.1, NAN],
+    "value_coefficient": [-0.5, NAN, np.inf],
+    "entropy_coefficient": [-0.5, NAN],
+    "optimiser_epsilon": [0.0, -1e-5, NAN],
+    "max_gradient_norm": CLIPS["max_gradient_norm"],
+    "policy": ["cauchy"],
+    "activation": ["gelu"],
+    "hidden_sizes": SIZES["hidden_sizes"],
+    "cell": ["rnn", None],
+    "cell_size": [0, 1.5, 32],  # which there is no cell for
+    "head_sizes": [(0,), 64, (32,)],
+    **switches("shared_torso"),
+    **RATES_ETC,
+    **NETWORKS,
+}
 BAD: dict[str, dict[str, list[Any]]] = {
     "dqn": {
         "learning_rate": [-1e-3, NAN, np.float32(NAN), np.inf, "fast", True],
@@ -492,21 +555,23 @@ BAD: dict[str, dict[str, list[Any]]] = {
         **SIZES,
     },
     "a2c": {
-        "learning_rate": [-1e-3, NAN, np.inf, "fast"],
-        "gae_lambda": [-0.1, 1.1, NAN],
-        "value_coefficient": [-0.5, NAN, np.inf],
-        "entropy_coefficient": [-0.5, NAN],
         "optimiser_decay": [-0.5, 1.5, NAN],
-        "optimiser_epsilon": [0.0, -1e-5, NAN],
         "optimiser": ["sgd"],
-        **switches("shared_torso"),
-        "policy": ["cauchy"],
-        "torso": ["resnet"],
-        "activation": ["gelu"],
-        "initialiser": ["orthonormal"],
-        "hidden_sizes": SIZES["hidden_sizes"],
-        **RATES_ETC,
-        **CLIPS,
+        "max_gradient_value": CLIPS["max_gradient_value"],
+        **ACTOR_CRITIC,
+    },
+    "ppo": {
+        "learning_rate_end": [-1e-3, NAN, np.inf],
+        "learning_rate_steps": [0, -1, NAN],
+        "clip": [0.0, -0.2, NAN],
+        "clip_end": [-0.2, NAN, np.inf],
+        "clip_steps": [0, -1, NAN],
+        "value_clip": [0.0, -0.2, NAN],
+        "target_kl": [0.0, -0.2, NAN],
+        "passes": [0, 1.5],
+        "minibatches": [0, 1.5],
+        "advantage_normalisation": ["batch", None],
+        **ACTOR_CRITIC,
     },
     "ddpg": {
         "actor_learning_rate": [-1e-3, NAN],
@@ -640,6 +705,7 @@ SQUARE = gymnasium.spaces.Box(-1.0, 1.0, (2, 2), np.float32)
         ("drqn", gymnasium.spaces.MultiDiscrete([2, 2]), ["DRQN", "Discrete", "MultiDiscrete"]),
         ("dqn", FROM_ONE, ["DQN", "start=1"]),
         ("a2c", FROM_ONE, ["A2C", "start=1"]),
+        ("ppo", SQUARE, ["PPO", "one axis", "(2, 2)"]),
     ],
 )
 def test_action_spaces_that_cannot_work(name: str, space: gymnasium.Space[Any], words: list[str]) -> None:
@@ -743,6 +809,13 @@ UNSUITABLE: list[tuple[str, Any, Any, list[str]]] = [
         POLICY_OF_FOUR,
         ["policy Categorical [3] and value []", "not Categorical [4] and []"],
     ),
+    (
+        "a2c",
+        OWN["a2c"],
+        Remembering((3,)),
+        ["carry [4] and policy and value ([3], [])", "not [5] and [3]"],
+    ),
+    ("ppo", OWN["ppo"], Own((3,)), ["policy Categorical [3] and value []", "not [3]"]),
     ("ddpg", BASE["ddpg"], networks.DeterministicActor(SMALL, 2), ["action [1]", "not [2]"]),
     ("drqn", OWN["drqn"], Own((3,)), ["initial_carry"]),
     ("drqn", OWN["drqn"], Fading(2), ["carry [1] and action values [3]", "not [1] and [2]"]),
@@ -784,6 +857,7 @@ BUILDING = {
     "pqn": ["normalisation"],
     "q_learning": ["approximator", "tilings", "order", "architecture", "activation"],
     "a2c": ["activation", "shared_torso"],
+    "ppo": ["activation", "shared_torso", "cell", "cell_size", "head_sizes"],
     "drqn": ["dueling", "cell", "cell_size"],
 }
 OWN_NETWORK = {
@@ -791,6 +865,7 @@ OWN_NETWORK = {
     "pqn": Own((3,)),
     "q_learning": Own((3,)),
     "a2c": POLICY,
+    "ppo": POLICY,
     "drqn": Fading(3),
 }
 

@@ -61,7 +61,7 @@ def test_networks_that_init_builds_compare_by_value(name: str) -> None:
     actions = PLUS_MINUS_TWO if name == "ddpg" else TWO_ACTIONS
     with compiled_at_most_once(agent):
         for seed in range(2):
-            parts = {"minibatches": 1} if name == "pqn" else {}
+            parts = {"minibatches": 1} if name in ("pqn", "ppo") else {}
             config = agent.Config(hidden_sizes=(3,), **parts)
             state = agent.init(jax.random.key(seed), config, OBSERVATIONS, actions)
             agent.update(agent.update(state, batch), batch)

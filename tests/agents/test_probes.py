@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 from probes import HIGH, LOW, Probe
 
-from purejaxrl.agents import a2c, ddpg, dqn, pqn, q_learning
+from purejaxrl import actor_critic
+from purejaxrl.agents import a2c, ddpg, dqn, ppo, pqn, q_learning
 from purejaxrl.environments import vectorise
 from purejaxrl.training.loop import Loop
 from purejaxrl.training.settings import Settings
@@ -50,8 +51,8 @@ def pqn_value(state: pqn.State) -> Array:
     return jnp.max(pqn.action_values(state, state.params, OBSERVATIONS), axis=-1)
 
 
-def a2c_value(state: a2c.State) -> Array:
-    return a2c.policy_and_value(state, state.params, OBSERVATIONS)[1]
+def policy_s_value(state: Any) -> Array:
+    return actor_critic.look(state.network, state.params, (), OBSERVATIONS)[2]
 
 
 def ddpg_value(state: ddpg.State) -> Array:
@@ -87,7 +88,7 @@ AGENTS: dict[str, tuple[Any, Any, Any, Settings]] = {
             hidden_sizes=(16,),
             max_gradient_norm=None,
         ),
-        a2c_value,
+        policy_s_value,
         ROLLOUTS,
     ),
     **{
@@ -100,11 +101,27 @@ AGENTS: dict[str, tuple[Any, Any, Any, Settings]] = {
                 hidden_sizes=(16,),
                 policy=policy,
             ),
-            a2c_value,
+            policy_s_value,
             Settings(total_steps=128_000, num_envs=64, rollout_length=2, num_epochs=1, evaluation_episodes=0),
         )
         for policy in ("gaussian", "tanh_gaussian", "beta")
     },
+    "ppo": (
+        ppo,
+        ppo.Config(
+            learning_rate=5e-3, discount=DISCOUNT, passes=2, minibatches=2, hidden_sizes=(16,), target_kl=0.1
+        ),
+        policy_s_value,
+        ROLLOUTS,
+    ),
+    "ppo, gaussian": (
+        ppo,
+        ppo.Config(
+            learning_rate=1e-2, discount=DISCOUNT, passes=3, minibatches=2, hidden_sizes=(16,), value_clip=0.5
+        ),
+        policy_s_value,
+        Settings(total_steps=32_000, num_envs=64, rollout_length=4, num_epochs=1, evaluation_episodes=0),
+    ),
     "ddpg": (
         ddpg,
         ddpg.Config(
@@ -149,7 +166,7 @@ AGENTS: dict[str, tuple[Any, Any, Any, Settings]] = {
 
 # A policy that is still wide loses by it. Beta distributions narrow slowly: their parameters have to grow.
 WIDTH_COSTS = {"a2c, beta": 0.15}
-CONTINUOUS = ("ddpg", "a2c, gaussian", "a2c, tanh_gaussian", "a2c, beta")
+CONTINUOUS = ("ddpg", "a2c, gaussian", "a2c, tanh_gaussian", "a2c, beta", "ppo, gaussian")
 
 
 @functools.cache

@@ -20,7 +20,8 @@ import numpy as np
 import pytest
 from probes import Clock
 
-from purejaxrl.agents import a2c, ddpg, dqn
+from purejaxrl import actor_critic
+from purejaxrl.agents import a2c, ddpg, dqn, ppo
 from purejaxrl.environments import vectorise
 from purejaxrl.training.loop import Loop
 from purejaxrl.training.settings import Settings
@@ -37,8 +38,8 @@ def dqn_value(state: dqn.State) -> Array:
     return dqn.action_values(state, state.params, OBSERVATION)
 
 
-def a2c_value(state: a2c.State) -> Array:
-    return a2c.policy_and_value(state, state.params, OBSERVATION)[1]
+def policy_s_value(state: Any) -> Array:
+    return actor_critic.look(state.network, state.params, (), OBSERVATION)[2]
 
 
 def ddpg_value(state: ddpg.State) -> Array:
@@ -57,14 +58,20 @@ CASES: dict[str, tuple[Any, Any, Any, float]] = {
     "a2c": (
         a2c,
         a2c.Config(learning_rate=0.02, discount=0.5, gae_lambda=1.0, optimiser="adam", hidden_sizes=()),
-        a2c_value,
+        policy_s_value,
         RETURNS,
     ),
     "a2c, one step": (
         a2c,
         a2c.Config(learning_rate=0.02, discount=0.5, gae_lambda=0.0, optimiser="adam", hidden_sizes=()),
-        a2c_value,
+        policy_s_value,
         ONE_STEP,
+    ),
+    "ppo": (
+        ppo,
+        ppo.Config(learning_rate=0.02, discount=0.5, gae_lambda=1.0, hidden_sizes=(), minibatches=1),
+        policy_s_value,
+        RETURNS,
     ),
     "ddpg": (
         ddpg,
