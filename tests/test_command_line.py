@@ -58,6 +58,8 @@ AGENT_OF = {
     "pqn_cartpole.py": pqn,
     "q_learning_cliff.py": q_learning,
     "reinforce_cartpole.py": reinforce,
+    "reinforce_catch.py": reinforce,
+    "reinforce_envpool_pong.py": reinforce,
     "evolution_strategies_cartpole.py": evolution_strategies,
     "random_search_cartpole.py": random_search,
     "cross_entropy_cartpole.py": cross_entropy,
@@ -265,6 +267,20 @@ def test_an_equals_sign_will_do() -> None:
     assert given.settings.num_envs == 10
     assert given.environment == "Catch"
     assert given.environment_options == ("rows=6", "noise=0.5")
+
+
+@pytest.mark.parametrize(
+    ("words", "options"),
+    [
+        ("", ("rows=6",)),
+        ("--environment-options columns=7", ("columns=7",)),
+        ("--environment CartPole-v1", ()),  # they are of the script's own environment
+        ("--environment CartPole-v1 --environment-options flicker=0.1", ("flicker=0.1",)),
+    ],
+)
+def test_a_script_has_options_for_its_environment(words: str, options: tuple[str, ...]) -> None:
+    given = command_line.parse(dqn, "Catch", "parallel", 4, {}, words.split(), ("rows=6",))
+    assert given.environment_options == options
 
 
 TINY = (

@@ -69,6 +69,8 @@ SUITABLE = {
     ("ddpg", "spell-chart"): ["Pendulum-v1", "MountainCarContinuous-v0"],
     ("a3c", "eight"): ["CartPole-v1", "Catch"],
     ("reinforce", "vanilla"): ["CartPole-v1", "Pendulum-v1"],
+    ("reinforce", "pong"): ["envpool:Pong-v5", "Catch"],
+    ("reinforce", "catch"): ["Catch"],
     ("evolution_strategies", "classic"): ["CartPole-v1", "Pendulum-v1"],
     ("random_search", "classic"): ["CartPole-v1", "Pendulum-v1"],
     ("cross_entropy", "classic"): ["CartPole-v1"],
@@ -255,3 +257,23 @@ def test_ddpg_of_the_zoo() -> None:
         warmup_steps=10_000,
     )
     fields(preset.settings, total_steps=20_000, num_envs=1, rollout_length=1, updates_per_iteration=1)
+
+
+def test_reinforce_on_pong() -> None:
+    """Deck 3: 200 units, about 1.3M parameters. The post: RMSProp at 1e-4, decay 0.99, ε 1e-5, γ 0.99."""
+    space = gymnasium.spaces.Box(-1, 1, (80, 80, 1), np.int8)
+    preset = presets.get("reinforce", "pong", space)
+    fields(
+        preset.config,
+        learning_rate=1e-4,
+        discount=0.99,
+        optimiser="rmsprop",
+        optimiser_decay=0.99,
+        optimiser_epsilon=1e-5,
+        baseline="none",
+        advantage_normalisation="rollout",
+        activation="relu",
+    )
+    params = reinforce.init(jax.random.key(0), preset.config, space, gymnasium.spaces.Discrete(2)).params
+    number = sum(leaf.size for leaf in jax.tree.leaves(params))
+    assert number == 80 * 80 * 200 + 200 + 200 * 2 + 2  # the deck's one output, of up, is two here
