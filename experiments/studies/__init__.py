@@ -6,10 +6,16 @@ import difflib
 from types import MappingProxyType
 
 from purejaxrl.types import InvalidInput
-from studies import tabular, value_based
+from studies import policy_gradient, tabular, value_based
 from studies.base import Study
 
-SECTIONS = MappingProxyType({"Tabular and linear": tabular.STUDIES, "Deep value-based": value_based.STUDIES})
+SECTIONS = MappingProxyType(
+    {
+        "Tabular and linear": tabular.STUDIES,
+        "Deep value-based": value_based.STUDIES,
+        "Policy gradients and actor-critic": policy_gradient.STUDIES,
+    }
+)
 """All studies, in the order of the README's table."""
 
 
