@@ -100,8 +100,9 @@ STUDIES: tuple[Study, ...] = (
             "value": Figure("value of the policy after the run", Published(-44.2, rule="at least")),
         },
         source=BOOK,
-        measure="published: total reward an episode, averaged over 100 runs, which approaches the value of the"
-        " best policy, -11.6, read here as within 1; those that are ε-greedy with ε = 0.1 have -44.2 and -82.1",
+        measure="published: total reward an episode, averaged over 100 runs, which approaches the value of"
+        " the best policy, -11.6, read here as within 1; policies that are ε-greedy with ε = 0.1 have -44.2"
+        " and -82.1",
         note="rewards to go, undiscounted; one episode an update, cut off after 1 000 steps; it begins"
         " as the ε-greedy left policy; α = 2e-4 lies between two of the figure's",
     ),
