@@ -25,9 +25,10 @@ from baseline_variance import (
     sampled,
 )
 
-from purejaxrl import environments, networks
+from purejaxrl import environments, networks, presets
 from purejaxrl.agents import reinforce
 from purejaxrl.agents.reinforce import Config
+from purejaxrl.memory import Episodic
 from purejaxrl.training import Loop, Settings
 from purejaxrl.types import InvalidInput, Transition
 
@@ -174,6 +175,109 @@ def test_steps_after_the_first_episode_change_nothing() -> None:
         jax.tree.map(np.testing.assert_array_equal, (one.params, one.info), (two.params, two.info))
 
 
+# Two environments that have been under way: the first ends an episode at the second step and one at the
+# third, and the last step's does not end; the second's ends at the third.
+ONGOING = Transition(
+    observation=jnp.array([[0, 1], [1, 0], [0, 1], [1, 1]]),
+    action=jnp.array([[0, 1], [1, 1], [0, 0], [0, 1]]),
+    reward=jnp.array([[1.0, 2.0], [4.0, 0.0], [-3.0, 8.0], [50.0, 70.0]]),
+    terminated=jnp.array([[False, False], [True, False], [True, False], [False, False]]),
+    truncated=jnp.array([[False, False], [False, False], [False, True], [False, False]]),
+    next_observation=jnp.array([[1, 0], [0, 1], [1, 0], [1, 1]]),
+)
+ONGOING_TO_GO = np.array([[3.0, 4.0], [4.0, 4.0], [-3.0, 8.0]])  # with a discount of a half
+
+
+def ongoing(**config: Any) -> reinforce.State:
+    given = {"discount": 0.5, "baseline": "none", "discount_steps": False, "episodes": "all"} | config
+    state = learner(**given)
+    return dataclasses.replace(state, params={"params": {"logits": jnp.array([[0.3, -0.2], [-0.5, 0.4]])}})
+
+
+def scores() -> np.ndarray:
+    """∇log π of each step of the rollout above, ``[T, B, 2, 2]``: onehot(a) − π, in the row of the state."""
+    found, logits = np.zeros((4, 2, 2, 2)), np.array([[0.3, -0.2], [-0.5, 0.4]])
+    chances = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    for t, b in itertools.product(range(4), range(2)):
+        state = int(ONGOING.observation[t, b])
+        found[t, b, state] = np.eye(2)[int(ONGOING.action[t, b])] - chances[state]
+    return found
+
+
+def test_all_episodes_by_hand() -> None:
+    """Every step counts that an end follows, of whichever episode, and nothing flows over an end."""
+    episodes = reinforce.episodes_of(ongoing().config, ONGOING)
+    np.testing.assert_array_equal(episodes.counts, [[1, 1], [1, 1], [1, 1], [0, 0]])
+    np.testing.assert_array_equal(episodes.weight, episodes.counts)
+    np.testing.assert_allclose(episodes.to_go[:3], ONGOING_TO_GO)
+    np.testing.assert_allclose(episodes.credit[:3], ONGOING_TO_GO)
+    after = reinforce.update(ongoing(optimiser="sgd", learning_rate=0.1), ONGOING)
+    step = 0.1 * np.einsum("tb,tbij->ij", ONGOING_TO_GO, scores()[:3]) / 2
+    np.testing.assert_allclose(logits(after.params) - logits(ongoing().params), step, rtol=1e-4)
+    assert after.info["return"] == (1 + 4 - 3 + 2 + 0 + 8) / 2
+
+
+def test_rollouts_of_all_episodes_go_on() -> None:
+    assert isinstance(reinforce.memory(Config()), Episodic)
+    assert not isinstance(reinforce.memory(Config(episodes="all", baseline="none")), Episodic)
+
+
+@pytest.mark.parametrize("baseline", ["none", "value", "td_value"])
+def test_nothing_is_learnt_where_no_episode_ends(baseline: Any) -> None:
+    no = jnp.zeros((4, 2), bool)
+    before = ongoing(baseline=baseline, advantage_normalisation="rollout")
+    after = reinforce.update(before, dataclasses.replace(ONGOING, terminated=no, truncated=no))
+    jax.tree.map(
+        np.testing.assert_array_equal,
+        (before.params, before.value_params),
+        (after.params, after.value_params),
+    )
+    assert all(value == 0 for value in after.info.values())
+
+
+@pytest.mark.parametrize("baseline", ["none", "value"])
+def test_normalised_advantages_by_hand(baseline: Any) -> None:
+    """With the mean and deviation of the steps that count, baseline taken off first."""
+    state = ongoing(
+        baseline=baseline,
+        advantage_normalisation="rollout",
+        optimiser="sgd",
+        learning_rate=0.1,
+        value_steps=1,
+    )
+    advantage = ONGOING_TO_GO.copy()
+    if baseline == "value":
+        state = dataclasses.replace(
+            state, value_params={"params": {"v": jnp.array([10.0, 20.0, 0, 0, 0, 0])}}
+        )
+        advantage -= np.array([[10, 20], [20, 10], [10, 20]])
+    after = reinforce.update(state, ONGOING)
+    scaled = (advantage - advantage.mean()) / advantage.std()
+    step = 0.1 * np.einsum("tb,tbij->ij", scaled, scores()[:3]) / 2
+    np.testing.assert_allclose(logits(after.params) - logits(state.params), step, rtol=1e-4)
+    np.testing.assert_allclose(after.info["advantage"], np.abs(advantage).mean(), rtol=1e-5)
+    assert after.info["return"] == 6
+
+
+def test_normalised_advantages_of_first_episodes_are_those_of_their_steps() -> None:
+    episodes = reinforce.episodes_of(Config(discount=0.5), ROLLOUT)
+    normal = np.asarray(reinforce.normalised(episodes.credit, episodes.counts))[episodes.counts > 0]
+    expected = np.array([3.0, 4, 4, 4, 8])
+    np.testing.assert_allclose(normal, (expected - expected.mean()) / expected.std(), rtol=1e-5)
+
+
+def test_rmsprop_by_hand() -> None:
+    """The first step is g / (√((1 − decay) g²) + ε), as in the post on Pong, which adds ε to the root."""
+    plain = reinforce.update(ongoing(optimiser="sgd", learning_rate=1.0), ONGOING)
+    gradient = np.asarray(logits(plain.params) - logits(ongoing().params))
+    given: dict[str, Any] = {"optimiser": "rmsprop", "learning_rate": 0.1}
+    for decay, epsilon in ((0.99, 1e-5), (0.9, 0.5)):
+        state = ongoing(**given, optimiser_decay=decay, optimiser_epsilon=epsilon)
+        step = logits(reinforce.update(state, ONGOING).params) - logits(state.params)
+        expected = 0.1 * gradient / (np.sqrt((1 - decay) * gradient**2) + epsilon)
+        np.testing.assert_allclose(step, expected, rtol=1e-3)
+
+
 # --- runs ------------------------------------------------------------------------------------------
 
 
@@ -191,6 +295,19 @@ def test_learns_to_balance_a_pole(baseline: Any) -> None:
     keys = jax.random.split(jax.random.key(0), 3)
     metrics = jax.jit(lambda keys: jax.lax.map(loop.train, keys))(keys)[1]
     assert np.all(metrics.evaluation_return[:, -1] > 180)
+
+
+def test_learns_catch_from_differences_of_frames() -> None:
+    """The preset, for a fifth of its steps: balls are caught. Rollouts are of six episodes and two thirds."""
+    environment = environments.make("Catch", 16, difference=True)
+    preset = presets.get("reinforce", "catch", environment.observation_space)
+    sizes = Settings(
+        total_steps=144_000, num_envs=16, rollout_length=60, num_epochs=1, evaluation_episodes=50
+    )
+    loop = Loop(reinforce, preset.config, environment, sizes)
+    metrics = jax.jit(jax.vmap(loop.train))(jax.random.split(jax.random.key(0), 2))[1]
+    assert np.all(metrics.evaluation_return[:, -1] > 0.9)
+    assert np.all(metrics.episodes[:, -1] == 144_000 // 9)  # none is lost between rollouts
 
 
 def test_acts_in_boxes() -> None:
@@ -218,6 +335,25 @@ def test_acts_in_boxes() -> None:
         ({"baseline": "none", "value_network": Values()}, ["value_network", "'none'"]),
         ({"network": networks.Value(networks.MLP(()))}, ["policy Categorical [2]", "not []"]),
         ({"proximity": -1.0}, ["proximity", "-1.0"]),
+        ({"episodes": "last"}, ["episodes", "first, all", "'last'"]),
+        (
+            {"episodes": "all", "returns": "trajectory", "baseline": "none"},
+            ["returns='trajectory'", "episodes='all'"],
+        ),
+        ({"episodes": "all", "baseline": "time"}, ["baseline='time'", "episodes='all'"]),
+        ({"episodes": "all", "baseline": "constant"}, ["baseline='constant'", "episodes='all'"]),
+        ({"episodes": "all", "baseline": "optimal"}, ["baseline='optimal'", "episodes='all'"]),
+        (
+            {"episodes": "all", "baseline": "none", "discount_steps": True},
+            ["discount_steps=True", "episodes='all'"],
+        ),
+        (
+            {"advantage_normalisation": "rollout", "baseline": "optimal"},
+            ["advantage_normalisation='rollout'", "baseline='optimal'"],
+        ),
+        ({"advantage_normalisation": True}, ["advantage_normalisation", "none, rollout", "True"]),
+        ({"optimiser_decay": 1.5}, ["optimiser_decay", "1.5"]),
+        ({"optimiser_epsilon": 0.0}, ["optimiser_epsilon", "0.0"]),
         ({"value_steps": 0}, ["value_steps", "0"]),
         ({"policy": "beta"}, ["REINFORCE", "beta", "Discrete(2)"]),
     ],

@@ -340,7 +340,8 @@ def test_bad_options_are_named(given: dict[str, Any], message: str) -> None:
 def test_wrong_observations_and_actions_are_named() -> None:
     cartpole, pendulum = vectorise(CartPole(), 1), environments.make("Pendulum-v1")
     numbered = environments.make("CliffWalking")
-    for wrapper, given, name in ((Crop, (0, 1, 0, 1), "crop"), (Downsample, 2, "downsample")):
+    parts: Any = ((Crop, (0, 1, 0, 1), "crop"), (Downsample, 2, "downsample"))
+    for wrapper, given, name in parts:
         with pytest.raises(InvalidInput, match=rf"^{name} takes images .* not observations \(4,\)$"):
             wrapper(cartpole, given)
         with pytest.raises(InvalidInput, match=f"^{name} takes observations of a Box .* not of Discrete"):
