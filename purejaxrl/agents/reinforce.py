@@ -282,8 +282,8 @@ def estimate(state: State, episodes: Episodes) -> tuple[PyTree, dict[str, Array]
     """The gradient of minus the return, as the episodes have it, and its figures.
 
     It is a mean over environments, which have an episode each unless all are learnt from, of sums over
-    steps. Baselines that are means leave out the episode that
-    they are taken off, so that the estimate is that of the true gradient.
+    steps. Baselines that are means leave out the episode that they are taken off, so that the estimate is
+    that of the true gradient; normalised advantages do not, and are scaled besides.
     """
     config = state.config
     advantage = episodes.credit - baseline(state, episodes)

@@ -181,8 +181,8 @@ ONGOING = Transition(
     observation=jnp.array([[0, 1], [1, 0], [0, 1], [1, 1]]),
     action=jnp.array([[0, 1], [1, 1], [0, 0], [0, 1]]),
     reward=jnp.array([[1.0, 2.0], [4.0, 0.0], [-3.0, 8.0], [50.0, 70.0]]),
-    terminated=jnp.array([[False, False], [True, False], [True, False], [False, False]]),
-    truncated=jnp.array([[False, False], [False, False], [False, True], [False, False]]),
+    terminated=jnp.array([[False, False], [False, False], [True, False], [False, False]]),
+    truncated=jnp.array([[False, False], [True, False], [False, True], [False, False]]),
     next_observation=jnp.array([[1, 0], [0, 1], [1, 0], [1, 1]]),
 )
 ONGOING_TO_GO = np.array([[3.0, 4.0], [4.0, 4.0], [-3.0, 8.0]])  # with a discount of a half
