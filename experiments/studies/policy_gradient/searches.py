@@ -195,7 +195,8 @@ STUDIES: tuple[Study, ...] = (
         },
         source=ES_SOURCE,
         measure=ES_MEASURE,
-        note=f"{ES_NOTE}; its 1.9M steps leave out the last of each episode, with which they are 2.1M",
+        note=f"{ES_NOTE}; its 1.9M steps leave out the last of each episode, with which they are 2.1M; two"
+        " runs whose members draw their actions come to 0.80, where these two come to 0.47",
         cost="minutes",
     ),
     Study(
@@ -244,7 +245,8 @@ STUDIES: tuple[Study, ...] = (
         source=ARS_SOURCE,
         measure=zoos.MEASURE,
         note=ARS_NOTE.format("0.018 × √½")
-        + "; its members act one after another, here side by side, under the same statistics of observations",
+        + "; its members act one after another, here side by side, under the same statistics of observations;"
+        " a plain loop in numpy, written apart, gives -850 over 8 runs, with a standard error of 80",
         cost="minutes",
     ),
 )
