@@ -37,8 +37,8 @@ BUILT = (
 """Fields of a Config that say what network is built, where none is given."""
 
 
-class NetworkConfig(Protocol):
-    """The fields of a Config that :func:`make_network` reads."""
+class TorsoConfig(Protocol):
+    """The fields of a Config that describe what reads an observation, and what is to be used in its stead."""
 
     @property
     def hidden_sizes(self) -> tuple[int, ...]: ...
@@ -49,6 +49,13 @@ class NetworkConfig(Protocol):
     @property
     def initialiser(self) -> networks.InitialiserName: ...
     @property
+    def network(self) -> nn.Module | None: ...
+
+
+class NetworkConfig(TorsoConfig, Protocol):
+    """The fields of a Config that :func:`make_network` reads."""
+
+    @property
     def shared_torso(self) -> bool: ...
     @property
     def cell(self) -> MemoryName: ...
@@ -56,8 +63,13 @@ class NetworkConfig(Protocol):
     def cell_size(self) -> int: ...
     @property
     def head_sizes(self) -> tuple[int, ...]: ...
+
+
+class ApartConfig(TorsoConfig, Protocol):
+    """Those of a Config of a policy and a value that are two networks."""
+
     @property
-    def network(self) -> nn.Module | None: ...
+    def value_network(self) -> nn.Module | None: ...
 
 
 def check(config: NetworkConfig) -> None:
@@ -86,9 +98,7 @@ def make_network(config: NetworkConfig, observation_space: gymnasium.Space[Any],
     kernel_init = networks.INITIALISERS[config.initialiser]
 
     def torso() -> nn.Module:
-        return networks.make_torso(
-            config.torso, observation_space, config.hidden_sizes, config.activation, config.initialiser
-        )
+        return make_torso(config, observation_space)
 
     def after() -> nn.Module:
         return networks.MLP(config.head_sizes, networks.ACTIVATIONS[config.activation], kernel_init)
@@ -101,6 +111,39 @@ def make_network(config: NetworkConfig, observation_space: gymnasium.Space[Any],
     return networks.RecurrentActorCritic(
         networks.Recurrent(torso(), networks.Actor(after(), head), config.cell_size, config.cell),
         networks.Recurrent(torso(), networks.Value(after()), config.cell_size, config.cell),
+    )
+
+
+def make_actor(config: TorsoConfig, observation_space: gymnasium.Space[Any], head: Head) -> nn.Module:
+    """The policy that a Config describes, or the one that it has: one observation to a distribution.
+
+    Raises:
+        InvalidInput: it does not suit the observations or the actions.
+    """
+    if config.network is None:
+        return networks.Actor(make_torso(config, observation_space), head)
+    inputs = {"observation": networks.example(observation_space)}
+    check_network(config.network, inputs, {"policy": head.example()})
+    return config.network
+
+
+def make_value(config: ApartConfig, observation_space: gymnasium.Space[Any]) -> nn.Module:
+    """The value that a Config describes, or the one that it has: one observation to a scalar.
+
+    Raises:
+        InvalidInput: it does not suit the observations.
+    """
+    if config.value_network is None:
+        return networks.Value(make_torso(config, observation_space))
+    inputs = {"observation": networks.example(observation_space)}
+    check_network(config.value_network, inputs, {"value": jnp.float32(0.0)})
+    return config.value_network
+
+
+def make_torso(config: TorsoConfig, observation_space: gymnasium.Space[Any]) -> nn.Module:
+    """What reads an observation, as a Config has it."""
+    return networks.make_torso(
+        config.torso, observation_space, config.hidden_sizes, config.activation, config.initialiser
     )
 
 
@@ -217,6 +260,11 @@ def log_probabilities(policy: Distribution, action: Array) -> Array:
 def entropies(policy: Distribution) -> Array:
     """``[N, L]``, of policies with these leading axes."""
     return jax.vmap(jax.vmap(type(policy).entropy))(policy)
+
+
+def standardise(x: Array) -> Array:
+    """Less its mean, over its deviation; 0 where all are equal."""
+    return (x - jnp.mean(x)) / (jnp.std(x) + 1e-8)
 
 
 def flat(tree: PyTree) -> PyTree:

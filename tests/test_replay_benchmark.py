@@ -8,7 +8,10 @@ import replay_benchmark as benchmark
 from purejaxrl import command_line
 
 
-def test_a_small_one_prints_a_line_with_every_memory(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_small_one_prints_a_line_with_every_memory(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")  # a busy machine's figures are long
     words = "--capacities 1024 --seeds 2 --batch-size 4 --iterations 3 --repeats 1"
     assert command_line.exit_code(lambda: benchmark.main(words.split())) == 0
     said = capsys.readouterr().out

@@ -215,7 +215,8 @@ def update(state: State, rollout: Transition) -> State:
     did.
 
     Raises:
-        InvalidInput: the rollout cannot be divided into so many minibatches.
+        InvalidInput: the rollout cannot be divided into so many minibatches, or not with their advantages
+            normalised.
 
     Source: Schulman et al. (2017), algorithm 1, eqs. 7, 9 and 11.
     """
@@ -226,6 +227,11 @@ def update(state: State, rollout: Transition) -> State:
         what = "environments" if actor_critic.remembers(state.network) else "steps"
         raise InvalidInput(
             f"a rollout of {number} {what} cannot be divided into minibatches = {config.minibatches}"
+        )
+    if config.advantage_normalisation == "minibatch" and rows.value.size == config.minibatches:
+        raise InvalidInput(
+            f"minibatches = {config.minibatches} of one step each have no deviation: have fewer, or let"
+            " advantage_normalisation be 'rollout' or 'none'"
         )
     keys = numbered_keys(state.key, state.step * config.passes, config.passes)
     order = jax.vmap(lambda key: jax.random.permutation(key, number))(keys)
@@ -266,7 +272,7 @@ def prepare(state: State, rollout: Transition) -> Rows:
     log_probability = actor_critic.log_probabilities(policy, rows.action)
     target = advantage + value
     if config.advantage_normalisation == "rollout":
-        advantage = standardise(advantage)
+        advantage = actor_critic.standardise(advantage)
     prepared = Rows(rows, log_probability, value, advantage, target)
     if actor_critic.remembers(network):
         return prepared
@@ -279,7 +285,7 @@ def objective(params: PyTree, state: State, rows: Rows) -> tuple[Array, dict[str
     policy, value, _ = actor_critic.read(state.network, params, rows.step)
     advantage = rows.advantage
     if config.advantage_normalisation == "minibatch":
-        advantage = standardise(advantage)
+        advantage = actor_critic.standardise(advantage)
     difference = actor_critic.log_probabilities(policy, rows.step.action) - rows.log_probability
     clip = scheduled(config.clip, config.clip_end, config.clip_steps, state.step)
     each = jax.vmap(jax.vmap(losses.clipped_surrogate, in_axes=(0, 0, None)), in_axes=(0, 0, None))
@@ -301,11 +307,6 @@ def objective(params: PyTree, state: State, rows: Rows) -> tuple[Array, dict[str
     }
     total = policy_loss + config.value_coefficient * value_loss - config.entropy_coefficient * entropy
     return total, info
-
-
-def standardise(x: Array) -> Array:
-    """Less its mean, over its deviation; 0 where all are equal."""
-    return (x - jnp.mean(x)) / (jnp.std(x) + 1e-8)
 
 
 def explained_variance(rows: Rows) -> Array:

@@ -95,3 +95,30 @@ class Clock:
         del key, action
         state = state + 1
         return state, jnp.ones(1), jnp.float32(1.0), self.mortal & (state >= self.max_episode_steps)
+
+
+@struct.dataclass
+class Beginnings:
+    """Reward 1 for action 1 in an episode's first step, and for action 0 in all others.
+
+    The observation is always 1. Episodes end by chance, each step as likely as not, and at the third:
+    who does not know whether an episode has just begun is right half of the time.
+    """
+
+    max_episode_steps: int | None = struct.field(pytree_node=False, default=3)
+
+    @property
+    def observation_space(self) -> gymnasium.spaces.Box:
+        return gymnasium.spaces.Box(-1.0, 1.0, (1,), np.float32)
+
+    @property
+    def action_space(self) -> gymnasium.spaces.Discrete:
+        return gymnasium.spaces.Discrete(2)
+
+    def reset(self, key: Key) -> tuple[Array, Array]:
+        del key
+        return jnp.int32(0), jnp.ones(1)
+
+    def step(self, key: Key, state: Array, action: Array) -> tuple[Array, Array, Array, Array]:
+        right = action == (state == 0)
+        return state + 1, jnp.ones(1), jnp.where(right, 1.0, 0.0), jax.random.bernoulli(key)

@@ -234,7 +234,7 @@ OTHER: dict[str, dict[str, tuple[Any, ...]]] = {
         "max_gradient_norm": (None, {"update"}),
         "optimiser_epsilon": (1e-2, {"update"}),
         "passes": (3, {"update"}),
-        "minibatches": (4, {"update"}),
+        "minibatches": (1, {"update"}),
         "advantage_normalisation": ("rollout", {"update"}),
         "hidden_sizes": ((5,), {"init"}),
         "activation": ("relu", {"update"}),
