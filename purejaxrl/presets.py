@@ -21,13 +21,16 @@ from purejaxrl.agents import (
     dqn,
     drqn,
     evolution_strategies,
+    finite_differences,
     gait_search,
     genetic,
     hill_climbing,
+    ppo,
     pqn,
     q_learning,
     random_search,
     reinforce,
+    trpo,
 )
 from purejaxrl.training import Settings
 from purejaxrl.types import InvalidInput
@@ -313,6 +316,61 @@ def ddpg_spell_chart(space: gymnasium.Space[Any]) -> Preset:
     )
 
 
+def ppo_cleanrl(space: gymnasium.Space[Any]) -> Preset:
+    """PPO for classic control: 4 environments, 128 steps, a step size that falls to 0."""
+    del space
+    updates = 976  # 500 000 steps are not a whole number of rollouts
+    return Preset(
+        config=ppo.Config(learning_rate_steps=updates, value_clip=0.2),
+        settings=Settings(total_steps=updates * 512, num_envs=4, rollout_length=128, num_epochs=16),
+        source="CleanRL, docs/rl-algorithms/ppo.md (ppo.py)",
+    )
+
+
+def ppo_zoo(space: gymnasium.Space[Any]) -> Preset:
+    """PPO for CartPole in 100 000 steps: 20 passes over rollouts of 8 × 32 steps, which are not divided.
+
+    Step size and clipping range fall to 0.
+    """
+    del space
+    updates = 390
+    return Preset(
+        config=ppo.Config(
+            learning_rate=1e-3,
+            learning_rate_steps=updates,
+            clip_steps=updates,
+            discount=0.98,
+            gae_lambda=0.8,
+            entropy_coefficient=0.0,
+            passes=20,
+            minibatches=1,
+        ),
+        settings=Settings(total_steps=updates * 256, num_envs=8, rollout_length=32, num_epochs=15),
+        source="rl-baselines3-zoo, hyperparams/ppo.yml (CartPole-v1)",
+    )
+
+
+def ppo_zoo_memory(space: gymnasium.Space[Any]) -> Preset:
+    """PPO with an LSTM for CartPole without velocities; the zoo normalises what is seen, too."""
+    preset = ppo_zoo(space)
+    config = preset.config.replace(
+        hidden_sizes=(), activation="relu", initialiser="pytorch", cell="lstm", head_sizes=(64,)
+    )
+    return dataclasses.replace(
+        preset, config=config, source="rl-baselines3-zoo, hyperparams/ppo_lstm.yml (CartPoleNoVel-v1)"
+    )
+
+
+def trpo_zoo(space: gymnasium.Space[Any]) -> Preset:
+    """TRPO for CartPole: 2 environments, 512 steps, 20 passes of the value over all of them."""
+    del space
+    return Preset(
+        config=trpo.Config(gae_lambda=0.98, damping=1e-3, passes=20, minibatches=2),
+        settings=Settings(total_steps=96 * 1024, num_envs=2, rollout_length=512, num_epochs=16),
+        source="rl-baselines3-zoo, hyperparams/trpo.yml (CartPole-v1)",
+    )
+
+
 def a3c_eight(space: gymnasium.Space[Any]) -> Preset:
     """A3C with eight workers of an environment each, at the settings that A2C has for classic control."""
     return Preset(
@@ -408,6 +466,17 @@ def random_search_classic(space: gymnasium.Space[Any]) -> Preset:
     return search(config, "Mania et al. (2018), algorithm 2; numbers are ours")
 
 
+def finite_differences_cartpole(space: gymnasium.Space[Any]) -> Preset:
+    """Central differences over all parameters of CartPole's linear policy: twice ten members, three times."""
+    del space
+    settings = Settings(total_steps=60 * 500 * 60, num_envs=60, rollout_length=500, num_epochs=20)
+    return Preset(
+        config=finite_differences.Config(central=True, learning_rate=1e-3, epsilon=0.5),
+        settings=settings,
+        source="deck 3; numbers are ours",
+    )
+
+
 def cross_entropy_classic(space: gymnasium.Space[Any]) -> Preset:
     """The cross-entropy method, with noise that falls for half of the run."""
     del space
@@ -450,9 +519,12 @@ PRESETS: Mapping[str, Mapping[str, Callable[[gymnasium.Space[Any]], Preset]]] = 
         "a2c": {"zoo": a2c_zoo, "zoo-16": a2c_zoo_16, "atari": a2c_atari},
         "ddpg": {"zoo": ddpg_zoo, "spell-chart": ddpg_spell_chart},
         "a3c": {"eight": a3c_eight},
+        "ppo": {"cleanrl": ppo_cleanrl, "zoo": ppo_zoo, "zoo-memory": ppo_zoo_memory},
+        "trpo": {"zoo": trpo_zoo},
         "reinforce": {"vanilla": reinforce_vanilla, "pong": reinforce_pong, "catch": reinforce_catch},
         "evolution_strategies": {"classic": evolution_strategies_classic},
         "random_search": {"classic": random_search_classic},
+        "finite_differences": {"cartpole": finite_differences_cartpole},
         "cross_entropy": {"classic": cross_entropy_classic},
         "genetic": {"classic": genetic_classic},
         "hill_climbing": {"classic": hill_climbing_classic},

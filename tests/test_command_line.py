@@ -32,13 +32,16 @@ from purejaxrl.agents import (
     dqn,
     drqn,
     evolution_strategies,
+    finite_differences,
     gait_search,
     genetic,
     hill_climbing,
+    ppo,
     pqn,
     q_learning,
     random_search,
     reinforce,
+    trpo,
 )
 from purejaxrl.training import Settings
 from purejaxrl.types import InvalidInput
@@ -55,6 +58,7 @@ AGENT_OF = {
     "dqn_catch.py": dqn,
     "dqn_minatar.py": dqn,
     "drqn_cartpole.py": drqn,
+    "ppo_cartpole.py": ppo,
     "pqn_cartpole.py": pqn,
     "q_learning_cliff.py": q_learning,
     "reinforce_cartpole.py": reinforce,
@@ -66,6 +70,9 @@ AGENT_OF = {
     "genetic_cartpole.py": genetic,
     "hill_climbing_cartpole.py": hill_climbing,
     "gait_search_cartpole.py": gait_search,
+    "finite_differences_cartpole.py": finite_differences,
+    "recurrent_ppo_cartpole.py": ppo,
+    "trpo_cartpole.py": trpo,
 }
 DEFAULTS = {dqn: ("CartPole-v1", "cleanrl"), a2c: ("CartPole-v1", "zoo"), ddpg: ("Pendulum-v1", "zoo")}
 

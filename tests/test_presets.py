@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 import gymnasium
@@ -10,43 +11,12 @@ import numpy as np
 import pytest
 
 from purejaxrl import presets
-from purejaxrl.agents import (
-    a2c,
-    a3c,
-    cross_entropy,
-    ddpg,
-    dqn,
-    drqn,
-    evolution_strategies,
-    gait_search,
-    genetic,
-    hill_climbing,
-    pqn,
-    q_learning,
-    random_search,
-    reinforce,
-)
 from purejaxrl.networks import INITIALISERS
 from purejaxrl.presets import PRESETS
 from purejaxrl.training import Experiment, Settings
 from purejaxrl.types import InvalidInput
 
-AGENTS: dict[str, Any] = {
-    "dqn": dqn,
-    "a2c": a2c,
-    "a3c": a3c,
-    "ddpg": ddpg,
-    "drqn": drqn,
-    "pqn": pqn,
-    "q_learning": q_learning,
-    "reinforce": reinforce,
-    "evolution_strategies": evolution_strategies,
-    "random_search": random_search,
-    "cross_entropy": cross_entropy,
-    "genetic": genetic,
-    "hill_climbing": hill_climbing,
-    "gait_search": gait_search,
-}
+AGENTS: dict[str, Any] = {agent: importlib.import_module(f"purejaxrl.agents.{agent}") for agent in PRESETS}
 VECTOR = gymnasium.spaces.Box(-1, 1, (3,), np.float32)
 IMAGE = gymnasium.spaces.Box(0, 255, (96, 96, 4), np.uint8)
 # An environment that each is meant for, and another where there is one.
@@ -68,11 +38,16 @@ SUITABLE = {
     ("ddpg", "zoo"): ["Pendulum-v1", "MountainCarContinuous-v0"],
     ("ddpg", "spell-chart"): ["Pendulum-v1", "MountainCarContinuous-v0"],
     ("a3c", "eight"): ["CartPole-v1", "Catch"],
+    ("ppo", "cleanrl"): ["CartPole-v1", "Catch"],
+    ("ppo", "zoo"): ["CartPole-v1", "Pendulum-v1"],
+    ("ppo", "zoo-memory"): ["CartPoleNoVel-v1", "PendulumNoVel-v1"],
+    ("trpo", "zoo"): ["CartPole-v1", "Pendulum-v1"],
     ("reinforce", "vanilla"): ["CartPole-v1", "Pendulum-v1"],
     ("reinforce", "pong"): ["envpool:Pong-v5", "Catch"],
     ("reinforce", "catch"): ["Catch"],
     ("evolution_strategies", "classic"): ["CartPole-v1", "Pendulum-v1"],
     ("random_search", "classic"): ["CartPole-v1", "Pendulum-v1"],
+    ("finite_differences", "cartpole"): ["CartPole-v1"],
     ("cross_entropy", "classic"): ["CartPole-v1"],
     ("genetic", "classic"): ["CartPole-v1"],
     ("hill_climbing", "classic"): ["CartPole-v1"],
@@ -207,7 +182,11 @@ def test_pqn_begins_with_orthogonal_weights() -> None:
     """layer_init of CleanRL's pqn.py: gain √2, the last layer's, too."""
     preset = presets.get("pqn", "cleanrl", VECTOR)
     fields(preset.config, initialiser="orthogonal", normalisation="layer", learning_rate_steps=975)
-    params = pqn.init(jax.random.key(0), preset.config, VECTOR, gymnasium.spaces.Discrete(2)).params["params"]
+    params = (
+        AGENTS["pqn"]
+        .init(jax.random.key(0), preset.config, VECTOR, gymnasium.spaces.Discrete(2))
+        .params["params"]
+    )
     kernel = np.asarray(params["values"]["kernel"], np.float64)
     np.testing.assert_allclose(kernel.T @ kernel, 2 * np.eye(2), atol=1e-5)
 
@@ -277,3 +256,12 @@ def test_reinforce_on_pong() -> None:
     params = reinforce.init(jax.random.key(0), preset.config, space, gymnasium.spaces.Discrete(2)).params
     number = sum(leaf.size for leaf in jax.tree.leaves(params))
     assert number == 80 * 80 * 200 + 200 + 200 * 2 + 2  # the deck's one output, of up, is two here
+
+
+@pytest.mark.parametrize("name", ["cleanrl", "zoo", "zoo-memory"])
+def test_what_falls_ends_with_the_run_of_ppo(name: str) -> None:
+    """CleanRL: 976 updates of 512 steps; the zoo: 390 of 256."""
+    preset = presets.get("ppo", name, VECTOR)
+    updates = preset.settings.total_steps // preset.settings.rollout_size
+    assert preset.config.learning_rate_steps == updates == (976 if name == "cleanrl" else 390)
+    assert preset.config.clip_steps == (None if name == "cleanrl" else updates)
