@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from purejaxrl import presets
+from purejaxrl.agents import reinforce
 from purejaxrl.networks import INITIALISERS
 from purejaxrl.presets import PRESETS
 from purejaxrl.training import Experiment, Settings
@@ -187,7 +188,7 @@ def test_pqn_begins_with_orthogonal_weights() -> None:
         .init(jax.random.key(0), preset.config, VECTOR, gymnasium.spaces.Discrete(2))
         .params["params"]
     )
-    kernel = np.asarray(params["values"]["kernel"], np.float64)
+    kernel = np.asarray(state.params["params"]["values"]["kernel"], np.float64)
     np.testing.assert_allclose(kernel.T @ kernel, 2 * np.eye(2), atol=1e-5)
 
 
