@@ -183,11 +183,7 @@ def test_pqn_begins_with_orthogonal_weights() -> None:
     """layer_init of CleanRL's pqn.py: gain √2, the last layer's, too."""
     preset = presets.get("pqn", "cleanrl", VECTOR)
     fields(preset.config, initialiser="orthogonal", normalisation="layer", learning_rate_steps=975)
-    params = (
-        AGENTS["pqn"]
-        .init(jax.random.key(0), preset.config, VECTOR, gymnasium.spaces.Discrete(2))
-        .params["params"]
-    )
+    state = pqn.init(jax.random.key(0), preset.config, VECTOR, gymnasium.spaces.Discrete(2))
     kernel = np.asarray(state.params["params"]["values"]["kernel"], np.float64)
     np.testing.assert_allclose(kernel.T @ kernel, 2 * np.eye(2), atol=1e-5)
 
