@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from purejaxrl import presets
-from purejaxrl.agents import reinforce
+from purejaxrl.agents import pqn, reinforce
 from purejaxrl.networks import INITIALISERS
 from purejaxrl.presets import PRESETS
 from purejaxrl.training import Experiment, Settings
