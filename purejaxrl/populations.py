@@ -3,7 +3,7 @@
 A population is a policy's parameters with a leading axis ``[N]``. The environments of a run are shared out in
 order: with ``B = N·k`` of them, the first k are the first member's. An agent's State has the field
 ``population``, and its Config says with ``hidden_sizes``, ``activation``, ``torso`` and ``initialiser``, or
-with a ``network``, what is searched over.
+with a ``network``, what is searched over, and with ``sample_actions`` how members act.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from purejaxrl.value_networks import check_network
 class Searching(Protocol):
     """The fields of a State by which its members act."""
 
+    config: Any
     network: nn.Module
     params: PyTree
     population: PyTree
@@ -57,7 +58,8 @@ def make_policy(
 
 
 def check_policy(config: Any) -> None:
-    """Raises InvalidInput where the fields that say what is searched over cannot be."""
+    """Raises InvalidInput where the fields that say what is searched over, or a switch, cannot be."""
+    checks.flags(config)
     checks.one_of(config, "activation", networks.ACTIVATIONS)
     checks.one_of(config, "initialiser", networks.INITIALISERS)
     checks.whole(config, 1, "hidden_sizes")
@@ -75,24 +77,21 @@ def act(
 ) -> tuple[Array, tuple[()], tuple[()]]:
     """The actions ``[B, …]`` of the population for observations ``[B, …]``, of B / N environments each.
 
+    Where they are drawn, each environment's is drawn by itself, those of one member, too.
+
     Raises:
         InvalidInput: the environments cannot be shared out evenly.
     """
-    del key, step
+    del step
     shared = share_out(observation, size(state.population), "the population's {} members")
-    action = jax.vmap(best_actions, in_axes=(None, 0, 0))(state.network, state.population, shared)
+    policy = jax.vmap(networks.apply, in_axes=(None, 0, 0))(state.network, state.population, shared)
+    action = policy.sample(key) if state.config.sample_actions else policy.greedy()
     return action.reshape(-1, *action.shape[2:]), (), carry
 
 
 def greedy(state: Searching, observation: PyTree, carry: tuple[()] = ()) -> tuple[Array, tuple[()]]:
     """The actions ``[B, …]`` of the policy that is kept, for observations ``[B, …]``."""
-    return best_actions(state.network, state.params, observation), carry
-
-
-def best_actions(network: nn.Module, params: PyTree, observation: PyTree) -> Array:
-    """What one member does ``[B]`` when it observes ``[B, …]``: what its policy does without exploring."""
-    distribution = networks.apply(network, params, observation)
-    return jax.vmap(type(distribution).greedy)(distribution)
+    return networks.apply(state.network, state.params, observation).greedy(), carry
 
 
 def fitness(returns: Array, members: int) -> Array:

@@ -18,11 +18,12 @@ import reproduce
 import studies
 from studies import results
 from studies.base import Figure, Outcome, Published, Study, judge, measure
+from studies.policy_gradient import gymnax_blines, searches
 from studies.running import Exact, Measure, Simulated, Trained
 from studies.value_based import small
 
-from purejaxrl import command_line, training
-from purejaxrl.agents import q_learning
+from purejaxrl import command_line, environments, training
+from purejaxrl.agents import evolution_strategies, q_learning
 from purejaxrl.training import Experiment, Settings
 from purejaxrl.training.seeds import keys
 from purejaxrl.types import InvalidInput, Key, PyTree
@@ -552,6 +553,24 @@ def test_a_bandits_regret_is_what_its_draws_cost() -> None:
     assert abs(figures["late"][0] - 0.5) < sampling
     assert figures["late"][1] < 0.1
     np.testing.assert_allclose(figures["regret"], (0.5 + figures["late"]) / 2, atol=sampling / 2)
+
+
+@pytest.mark.parametrize(("bias", "low", "high"), [((0.0, 0.0), 20.0, 26.0), ((50.0, -50.0), 9.0, 10.0)])
+def test_drawn_returns_are_of_first_episodes(bias: tuple[float, float], low: float, high: float) -> None:
+    """A pole that is pushed at random stands for 22 steps, and for 9 where it is pushed to one side alone."""
+    environment = environments.make("CartPole-v1", 1)
+    spaces = environment.observation_space, environment.action_space
+    state = evolution_strategies.init(jax.random.key(0), searches.es_config(2, 0.04, 0.03), *spaces)
+    population = jax.tree.map(lambda leaf: leaf[None], state.params)
+    population["params"]["policy"]["bias"] = jnp.array([bias])
+    alone = dataclasses.replace(state, population=population)
+
+    def of(longest: int) -> jax.Array:
+        key = jax.random.key(1)
+        return gymnax_blines.drawn_return(evolution_strategies, alone, environment, longest, key)
+
+    assert low < of(100) < high
+    np.testing.assert_allclose(of(7), 7, rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", DECLARED)

@@ -34,6 +34,9 @@ class Config:
     """Policies that act side by side; num_envs is a multiple of it."""
     elites: int = static(8)
     """Of those, the best, which the Gaussian is fitted to."""
+    sample_actions: bool = static(False)
+    """Whether members draw their actions from their policies, or do what these do without exploring, as the
+    policy that is kept always does."""
     hidden_sizes: tuple[int, ...] = static((64, 64))
     """Units of the fully connected layers of an MLP; convolutional torsos have those of their papers."""
     activation: networks.ActivationName = static("tanh")

@@ -41,6 +41,9 @@ class Config:
     themselves."""
     optimiser: OptimiserName = static("adam")
     """Which optimiser takes the step."""
+    sample_actions: bool = static(False)
+    """Whether members draw their actions from their policies, or do what these do without exploring, as the
+    policy that is kept always does."""
     hidden_sizes: tuple[int, ...] = static((64, 64))
     """Units of the fully connected layers of an MLP; convolutional torsos have those of their papers."""
     activation: networks.ActivationName = static("tanh")
@@ -100,7 +103,6 @@ def check(config: Config) -> None:
     checks.within(config, 0, jnp.inf, "noise", exclusive=True)
     checks.finite(config, "learning_rate", "weight_decay", "noise")
     checks.whole(config, 2, "population")
-    checks.flags(config)
     checks.one_of(config, "shaping", ("ranks", "standard", "none"))
     checks.one_of(config, "optimiser", get_args(OptimiserName))
     if config.antithetic and config.population % 2:

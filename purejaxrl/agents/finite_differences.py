@@ -30,6 +30,9 @@ class Config:
     """How far a parameter is moved."""
     central: bool = static(False)
     """Whether parameters are moved both ways, or forth alone and compared with the policy as it is."""
+    sample_actions: bool = static(False)
+    """Whether members draw their actions from their policies, or do what these do without exploring, as the
+    policy that is kept always does."""
     hidden_sizes: tuple[int, ...] = static(())
     """Units of the fully connected layers of an MLP; convolutional torsos have those of their papers."""
     activation: networks.ActivationName = static("tanh")
@@ -88,7 +91,6 @@ def check(config: Config) -> None:
     checks.within(config, 0, jnp.inf, "learning_rate")
     checks.within(config, 0, jnp.inf, "epsilon", exclusive=True)
     checks.finite(config, "learning_rate", "epsilon")
-    checks.flags(config)
     populations.check_policy(config)
 
 

@@ -36,6 +36,9 @@ class Config:
     """The fittest, each as likely to be a child's parent."""
     elites: int = static(2)
     """The fittest of all, which live on as they are."""
+    sample_actions: bool = static(False)
+    """Whether members draw their actions from their policies, or do what these do without exploring, as the
+    policy that is kept always does."""
     hidden_sizes: tuple[int, ...] = static((64, 64))
     """Units of the fully connected layers of an MLP; convolutional torsos have those of their papers."""
     activation: networks.ActivationName = static("tanh")

@@ -38,6 +38,9 @@ class Config:
     """The largest."""
     population: int = static(8)
     """Policies that act side by side, each a step from the best; num_envs is a multiple of it."""
+    sample_actions: bool = static(False)
+    """Whether members draw their actions from their policies, or do what these do without exploring, as the
+    policy that is kept always does."""
     hidden_sizes: tuple[int, ...] = static((64, 64))
     """Units of the fully connected layers of an MLP; convolutional torsos have those of their papers."""
     activation: networks.ActivationName = static("tanh")

@@ -33,6 +33,9 @@ class Config:
     """Policies that act side by side, two for each direction; num_envs is a multiple of it."""
     best_directions: int = static(8)
     """Of the directions, those whose better way returned most, which make the step."""
+    sample_actions: bool = static(False)
+    """Whether members draw their actions from their policies, or do what these do without exploring, as the
+    policy that is kept always does."""
     hidden_sizes: tuple[int, ...] = static(())
     """Units of the fully connected layers of an MLP; convolutional torsos have those of their papers."""
     activation: networks.ActivationName = static("tanh")

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from purejaxrl import environments, populations
-from purejaxrl.action_distributions import Categorical
+from purejaxrl.action_distributions import Categorical, Gaussian
 from purejaxrl.agents import (
     cross_entropy,
     evolution_strategies,
@@ -124,6 +124,54 @@ def test_members_act_in_their_environments_and_greedily_the_policy_that_is_kept(
     np.testing.assert_array_equal(module.greedy(state, jnp.zeros((5, 3)))[0], np.ones(5))
 
 
+def test_members_draw_their_actions_where_they_are_told_to(search: tuple[Any, Any, float]) -> None:
+    """Each environment's by itself, as its member's policy has it; the policy that is kept still does not."""
+    module, config, _ = search
+    state = make(module, dataclasses.replace(config, sample_actions=True))
+    number, each = populations.size(state.population), 2000
+    chances = np.linspace(0.1, 0.9, number)
+    state = placed(state, [1.0, 0.9], np.log(np.stack([1 - chances, chances], axis=1)))
+
+    def drawn(seed: int) -> np.ndarray:
+        actions, _, _ = module.act(state, jnp.zeros((number * each, 3)), jax.random.key(seed), 0)
+        return np.asarray(actions).reshape(number, each)
+
+    actions = drawn(0)
+    np.testing.assert_allclose(actions.mean(axis=1), chances, atol=0.05)
+    np.testing.assert_array_equal(actions, drawn(0))
+    assert np.mean(actions != drawn(1)) > 0.2
+    assert np.abs(np.corrcoef(actions[0], actions[1])[0, 1]) < 0.1  # nor do members draw alike
+    np.testing.assert_array_equal(module.greedy(state, jnp.zeros((50, 3)))[0], np.zeros(50))
+
+
+class Torque(nn.Module):
+    """A policy in a Box: the observation's sum, with a deviation that is no parameter."""
+
+    log_deviation: float
+
+    @nn.compact
+    def __call__(self, observation: Any) -> Gaussian:
+        weight = self.param("weight", nn.initializers.ones, ())
+        return Gaussian(weight * jnp.sum(observation)[None], jnp.full(1, self.log_deviation))
+
+
+@pytest.mark.parametrize("log_deviation", [-np.inf, np.log(0.5)])
+def test_what_is_drawn_in_a_box_is_as_sure_as_the_policy(log_deviation: float) -> None:
+    """With a deviation of 0 it is what the policy does without exploring, and no NaN."""
+    box = gymnasium.spaces.Box(-2.0, 2.0, (1,), np.float32)
+    observation = jnp.full((3000, 3), 0.1)
+    actions = []
+    for sample_actions in (False, True):
+        config = random_search.Config(
+            population=2, best_directions=1, sample_actions=sample_actions, network=Torque(log_deviation)
+        )
+        state = random_search.init(jax.random.key(0), config, OBSERVATIONS, box)
+        actions.append(np.asarray(random_search.act(state, observation, jax.random.key(1), 0)[0]))
+    likeliest, drawn = actions
+    assert drawn.shape == (3000, 1)
+    np.testing.assert_allclose(np.std(drawn - likeliest), np.exp(log_deviation), rtol=0.05)
+
+
 def test_the_loop_takes_it_as_it_takes_any_agent(search: tuple[Any, Any, float]) -> None:
     module, config, _ = search
     config = dataclasses.replace(config, hidden_sizes=(2,))
@@ -165,20 +213,25 @@ BESIDE: dict[str, dict[str, Any]] = {
     "least_noise": {"narrowing": 0.1},
     "most_noise": {"least_noise": 1e-4},
 }
-SWITCHES = ("antithetic", "central")
+SWITCHES = ("antithetic", "central", "sample_actions")
 FEWER = {"elites": 3, "parents": 5, "best_directions": 3}
 CONFIGS = {type(config): (module, config) for module, config, _ in SEARCHES.values()}
 
 
 def searched(module: Any, config: Any) -> list[np.ndarray]:
-    """What three generations come to, a plain policy's: hill climbing succeeds twice, and then fails."""
+    """What three generations come to, a plain policy's: hill climbing succeeds twice, and then fails.
+
+    And what the first one's members do.
+    """
     state = module.init(
         jax.random.key(0), dataclasses.replace(config, hidden_sizes=(2,)), OBSERVATIONS, ACTIONS
     )
+    observation = jnp.ones((5 * populations.size(state.population), 3))
+    actions, _, _ = module.act(state, observation, jax.random.key(1), 0)
     for height in (0.0, 1.0, -5.0):
         number = populations.size(state.population)
         state = module.update(state, jnp.sin(3.0 * jnp.arange(number)) + height)
-    return [np.asarray(leaf) for leaf in jax.tree.leaves((state.params, state.population))]
+    return [np.asarray(leaf) for leaf in jax.tree.leaves((state.params, state.population, actions))]
 
 
 @pytest.mark.parametrize(
@@ -351,6 +404,7 @@ def test_a_generation_by_hand() -> None:
         (gait_search, {"population": 1}, ["population", "at least 2"]),
         (finite_differences, {"epsilon": float("nan")}, ["epsilon", "nan"]),
         (finite_differences, {"central": 1}, ["central", "1"]),
+        *((module, {"sample_actions": 1}, ["sample_actions", "1"]) for module, _, _ in SEARCHES.values()),
     ],
 )
 def test_what_cannot_be_is_named(module: Any, config: dict[str, Any], words: list[str]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -42,25 +44,28 @@ def learn_to_catch(key: Key) -> tuple[dict[str, Array], PyTree]:
 
     def look(runner: Runner, tally: Tally) -> Array:
         del tally
-        return caught(runner, jax.random.fold_in(test_key, runner.agent.step))
+        key = jax.random.fold_in(test_key, runner.agent.step)
+        return drawn_return(ppo, runner.agent, runner.environment, FALL, key)
 
     runner, returns = loop.trace(run_key, max(UPDATES.values()), look)
     return {name: returns[number - 1] for name, number in UPDATES.items()}, runner.agent.params
 
 
-def caught(runner: Runner, key: Key) -> Array:
-    """The mean return of test episodes, with actions drawn."""
-    environment = for_evaluation(runner.environment, TEST_EPISODES)
+def drawn_return(agent: Any, state: Any, environment: Any, longest: int, key: Key) -> Array:
+    """The mean return of test episodes of at most so many steps, with actions drawn as the agent acts."""
+    environment = for_evaluation(environment, TEST_EPISODES)
     reset_key, test_key = jax.random.split(key)
 
-    def step(carry: tuple[PyTree, Array], keys: Key) -> tuple[tuple[PyTree, Array], Array]:
-        state, observation = carry
-        action, _, _ = ppo.act(runner.agent, observation, keys[0], 0)
-        state, timestep = environment.step(keys[1], state, action)
-        return (state, timestep.observation), timestep.reward
+    def step(carry: tuple[PyTree, Array, Array], keys: Key) -> tuple[tuple[PyTree, Array, Array], Array]:
+        environment_state, observation, over = carry
+        action, _, _ = agent.act(state, observation, keys[0], 0)
+        environment_state, timestep = environment.step(keys[1], environment_state, action)
+        carry = (environment_state, timestep.observation, over | timestep.ended)
+        return carry, jnp.where(over, 0.0, timestep.reward)
 
-    keys = jax.random.split(test_key, (FALL, 2))
-    _, rewards = jax.lax.scan(step, environment.reset(reset_key), keys)
+    keys = jax.random.split(test_key, (longest, 2))
+    begun = (*environment.reset(reset_key), jnp.zeros(TEST_EPISODES, bool))
+    _, rewards = jax.lax.scan(step, begun, keys)
     return jnp.mean(jnp.sum(rewards, axis=0))
 
 
