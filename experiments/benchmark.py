@@ -10,6 +10,8 @@ Workloads:
   w2  A2C on CartPole-v1, 500 000 steps: 8 environments, rollouts of 5, layers 64 and 64 (preset "zoo")
   w3  DDPG on Pendulum-v1, 20 000 steps, half of them warm-up: an update of 256 transitions a step,
       layers 400 and 300 (preset "zoo")
+  w4  PPO on CartPole-v1, 499 712 steps: 4 environments, rollouts of 128, 4 passes in 4 minibatches, layers
+      64 and 64 (preset "cleanrl", whose step size here does not fall)
 
 Contestants: ours; rejax (DQN, and TD3 for want of DDPG); sb3; sbx; products, the matrix products of the
 updates alone, which is the floor under any implementation. Everything runs on the CPU.
@@ -72,7 +74,7 @@ class Arguments:
     """Times purejaxrl against its peers at equal work; prints a Markdown table."""
 
     only: tuple[str, ...] = ()
-    """Workloads (w1 w2 w3) and contestants (ours rejax sb3 sbx products) to take; none takes all."""
+    """Workloads (w1 w2 w3 w4) and contestants (ours rejax sb3 sbx products) to take; none takes all."""
     seeds: tuple[int, ...] = ()
     """Numbers of independent runs at once; none takes each workload's own: 1 and 16, only 1 for w3."""
     repeats: int = 3
@@ -137,6 +139,20 @@ WORKLOADS = {
         remarks=(
             "rejax has no DDPG; its TD3 trains two critics, updates the actor half as often, adds noise to"
             " the target's actions, and takes truncation for termination. It samples with replacement here.",
+        ),
+    ),
+    "w4": Workload(
+        title="W4: PPO, CartPole-v1",
+        total_steps=976 * 512,
+        quick_steps=98 * 512,
+        warmup_steps=0,
+        steps_per_update=32,
+        reached=400.0,
+        num_seeds=(1, 16),
+        remarks=(
+            "rejax, and its environments, take a truncated episode for a terminated one, and so value one"
+            " observation in 128 beyond those acted in, where we value the successor of every step.",
+            "SBX does not clip values.",
         ),
     ),
 }
@@ -224,6 +240,8 @@ def contestants(workload: str, num_seeds: int, cores: int) -> list[Contestant]:
 
     name = "rejax TD3" if workload == "w3" else "rejax"
     replaced = f"{name}, sampling with replacement"
+    if workload == "w4":
+        replaced = name  # there is nothing to draw
     rejax = [Contestant(replaced, "rejax", variant="replacement")]
     if workload == "w1":
         rejax.insert(0, Contestant(f"{name} (default)", "rejax", variant="shipped"))
@@ -234,6 +252,8 @@ def contestants(workload: str, num_seeds: int, cores: int) -> list[Contestant]:
 
     if workload == "w2":
         return [*ours, *stable]
+    if workload == "w4":
+        return [*ours, *rejax, *stable]
     return [*ours, *rejax, *stable, *products]
 
 

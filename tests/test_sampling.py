@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from purejaxrl.sampling import uniform_index
+from purejaxrl.sampling import shuffled, uniform_index
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 64, 100, 999])
@@ -50,3 +50,21 @@ def test_uniform_index_under_vmap_is_what_each_key_draws_alone() -> None:
     together = jax.vmap(lambda key: uniform_index(key, (8,), 13))(jax.random.clone(keys))
     for i in range(3):
         np.testing.assert_array_equal(together[i], uniform_index(keys[i], (8,), 13))
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 512, 1000, 2**16, 2**16 + 1])
+def test_what_is_shuffled_is_all_of_it(size: int) -> None:
+    drawn = np.asarray(jax.jit(shuffled, static_argnums=1)(jax.random.key(size), size))
+    assert drawn.dtype == np.int32
+    np.testing.assert_array_equal(np.sort(drawn), np.arange(size))
+    if size > 3:
+        assert np.mean(drawn == np.arange(size)) < 0.1
+
+
+@pytest.mark.parametrize("size", [2, 4])
+def test_every_order_is_as_likely(size: int) -> None:
+    keys = jax.random.split(jax.random.key(0), 24_000)
+    orders = np.asarray(jax.vmap(shuffled, in_axes=(0, None))(keys, size))
+    _, counts = np.unique(orders, axis=0, return_counts=True)
+    assert len(counts) == np.prod(np.arange(1, size + 1))
+    assert scipy.stats.chisquare(counts).pvalue > 1e-3

@@ -22,7 +22,7 @@ class Task:
     """One run to be measured."""
 
     workload: str
-    """w1, w2 or w3; see experiments/benchmark.py."""
+    """w1, w2, w3 or w4; see experiments/benchmark.py."""
     total_steps: int
     """Environment steps of each seed, warm-up included."""
     updates: int

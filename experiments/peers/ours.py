@@ -8,13 +8,14 @@ import jax
 from measurement import EVALUATION_EPISODES, Clock, Outcome, Task, answer, with_returns
 
 from purejaxrl import environments, presets, training
-from purejaxrl.agents import a2c, ddpg, dqn
+from purejaxrl.agents import a2c, ddpg, dqn, ppo
 from purejaxrl.training import seeds
 
 WORKLOADS = {
     "w1": (dqn, "parallel", "CartPole-v1"),
     "w2": (a2c, "zoo", "CartPole-v1"),
     "w3": (ddpg, "zoo", "Pendulum-v1"),
+    "w4": (ppo, "cleanrl", "CartPole-v1"),
 }
 
 
@@ -28,6 +29,8 @@ def measure(task: Task) -> Outcome:
     config = chosen.config
     if isinstance(config, dqn.Config):  # ε falls over half of the run, however long that is
         config = config.replace(epsilon_steps=task.total_steps / 2)  # type: ignore[attr-defined]
+    if isinstance(config, ppo.Config):  # nobody's step size falls
+        config = config.replace(learning_rate_steps=None)  # type: ignore[attr-defined]
     settings = dataclasses.replace(
         chosen.settings, total_steps=task.total_steps, num_epochs=1, evaluation_episodes=0
     )

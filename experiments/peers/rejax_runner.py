@@ -13,7 +13,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 from measurement import EVALUATION_EPISODES, Clock, Outcome, Task, answer, with_returns
-from rejax import DQN, TD3  # pyright: ignore[reportMissingImports]
+from rejax import DQN, PPO, TD3  # pyright: ignore[reportMissingImports]
 from rejax.algos import dqn, td3  # pyright: ignore[reportMissingImports]
 from rejax.buffers import ReplayBuffer  # pyright: ignore[reportMissingImports]
 from rejax.evaluate import evaluate  # pyright: ignore[reportMissingImports]
@@ -29,7 +29,7 @@ def measure(task: Task) -> Outcome:
     over = PartitionSpec("seeds")
 
     clock = Clock()
-    algorithm = {"w1": make_dqn, "w3": make_td3}[task.workload](task.total_steps)
+    algorithm = {"w1": make_dqn, "w3": make_td3, "w4": make_ppo}[task.workload](task.total_steps)
     train = jax.vmap(lambda key: algorithm.train(rng=key))
     if task.devices > 1:
         train = jax.shard_map(train, mesh=mesh, in_specs=over, out_specs=over, check_vma=False)
@@ -38,7 +38,7 @@ def measure(task: Task) -> Outcome:
     states, _ = jax.block_until_ready(program(keys))
     outcome = clock.outcome()
 
-    greedy = {"w1": greedy_dqn, "w3": greedy_td3}[task.workload]
+    greedy = {"w1": greedy_dqn, "w3": greedy_td3, "w4": greedy_ppo}[task.workload]
 
     def judge(state: Any, key: Any) -> Any:
         act = lambda observation, _: greedy(algorithm, state, observation)  # noqa: E731
@@ -94,6 +94,28 @@ def make_td3(total_steps: int) -> Any:
     return algorithm.replace(actor=actor, critic=critic, eval_callback=nothing)
 
 
+def make_ppo(total_steps: int) -> Any:
+    """PPO of w4. Gradients are clipped element by element, and the critic's apart from the actor's."""
+    algorithm = PPO.create(
+        env="CartPole-v1",
+        total_timesteps=total_steps,
+        num_envs=4,
+        num_steps=128,
+        num_epochs=4,
+        num_minibatches=4,
+        learning_rate=2.5e-4,
+        gamma=0.99,
+        gae_lambda=0.95,
+        clip_eps=0.2,
+        vf_coef=0.5,
+        ent_coef=0.01,
+        max_grad_norm=0.5,
+        agent_kwargs={"activation": "tanh", "hidden_layer_sizes": (64, 64)},
+        **without_evaluation(total_steps),
+    )
+    return algorithm.replace(eval_callback=nothing)
+
+
 def without_evaluation(total_steps: int) -> dict[str, Any]:
     """Options for a run that is timed."""
     return {"eval_freq": total_steps, "skip_initial_evaluation": True}
@@ -113,6 +135,12 @@ def greedy_dqn(algorithm: Any, state: Any, observation: jax.Array) -> jax.Array:
 def greedy_td3(algorithm: Any, state: Any, observation: jax.Array) -> jax.Array:
     """The policy's action."""
     return algorithm.actor.apply(state.actor_ts.params, observation[None])[0]
+
+
+def greedy_ppo(algorithm: Any, state: Any, observation: jax.Array) -> jax.Array:
+    """The likeliest action; rejax's own evaluation draws it."""
+    params = state.actor_ts.params
+    return algorithm.actor.apply(params, observation[None], method="_action_dist").logits[0].argmax()
 
 
 def sample_with_replacement(buffer: Any, num: int, key: Any) -> Any:

@@ -30,7 +30,8 @@ def measure(task: Task) -> Outcome:
 
     jax.monitoring.register_event_duration_secs_listener(count)
     clock = Clock()
-    model = {"w1": make_dqn, "w2": make_a2c, "w3": make_ddpg}[task.workload](task)
+    makers = {"w1": make_dqn, "w2": make_a2c, "w3": make_ddpg, "w4": make_ppo}
+    model = makers[task.workload](task)
     clock.compiled()
     before = compilation
     model.learn(total_timesteps=task.total_steps)
@@ -85,6 +86,27 @@ def make_ddpg(task: Task) -> Any:
         gradient_steps=1,
         action_noise=NormalActionNoise(np.zeros(1), 0.1 * np.ones(1)),
         policy_kwargs={"net_arch": [400, 300]},
+        seed=task.root,
+        **options,
+    )
+
+
+def make_ppo(task: Task) -> Any:
+    """PPO of w4. SBX does not clip values."""
+    options: dict[str, Any] = {} if task.variant == "sbx" else {"clip_range_vf": 0.2, "device": "cpu"}
+    return {"sb3": sb3.PPO, "sbx": sbx.PPO}[task.variant](
+        "MlpPolicy",
+        make_vec_env("CartPole-v1", n_envs=4, seed=task.root),
+        learning_rate=2.5e-4,
+        n_steps=128,
+        batch_size=128,
+        n_epochs=4,
+        gamma=0.99,
+        gae_lambda=0.95,
+        clip_range=0.2,
+        ent_coef=0.01,
+        vf_coef=0.25,  # of the whole squared error, where the others have a half
+        max_grad_norm=0.5,
         seed=task.root,
         **options,
     )

@@ -22,7 +22,7 @@ from purejaxrl.action_distributions import PolicyName, make_head
 from purejaxrl.checks import static
 from purejaxrl.memory import LastRollout
 from purejaxrl.optimisers import descend
-from purejaxrl.sampling import numbered_keys
+from purejaxrl.sampling import numbered_keys, shuffled
 from purejaxrl.types import Array, InvalidInput, Key, PyTree, Transition
 
 
@@ -234,7 +234,7 @@ def update(state: State, rollout: Transition) -> State:
             " advantage_normalisation be 'rollout' or 'none'"
         )
     keys = numbered_keys(state.key, state.step * config.passes, config.passes)
-    order = jax.vmap(lambda key: jax.random.permutation(key, number))(keys)
+    order = jax.vmap(lambda key: shuffled(key, number))(keys)
     transform = optimiser(config, state.step)
 
     def learn(

@@ -20,7 +20,7 @@ from purejaxrl.action_distributions import Distribution, PolicyName, make_head
 from purejaxrl.checks import static
 from purejaxrl.memory import LastRollout
 from purejaxrl.optimisers import descend
-from purejaxrl.sampling import numbered_keys
+from purejaxrl.sampling import numbered_keys, shuffled
 from purejaxrl.types import Array, InvalidInput, Key, PyTree, Transition
 
 
@@ -256,7 +256,7 @@ def fit(state: State, observation: PyTree, target: Array) -> tuple[PyTree, PyTre
     """The value's parameters after its steps towards targets ``[N]``, Adam's state, and the mean loss."""
     config = state.config
     keys = numbered_keys(state.key, state.step * config.passes, config.passes)
-    order = jax.vmap(lambda key: jax.random.permutation(key, len(target)))(keys)
+    order = jax.vmap(lambda key: shuffled(key, len(target)))(keys)
 
     def learn(carry: tuple[PyTree, PyTree], index: Array) -> tuple[tuple[PyTree, PyTree], Array]:
         params, optimiser_state = carry
