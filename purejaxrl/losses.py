@@ -147,6 +147,23 @@ def linear_schedule(step: Array, start: Array | float, end: Array | float, durat
     return (1 - fraction) * start + fraction * end
 
 
+def exponential_schedule(
+    step: Array, start: Array | float, decay: Array | float, least: Array | float
+) -> Array:
+    """A value that is multiplied with ``decay`` at every step, and is never less than ``least``.
+
+    One that begins below that stays where it begins. All four may be traced, as those above.
+
+    Args:
+        step: scalar, steps so far.
+        start: scalar, the value at step 0.
+        decay: scalar in (0, 1].
+        least: scalar.
+    """
+    chex.assert_rank([step, start, decay, least], 0)
+    return jnp.maximum(start * decay ** jnp.float32(step), jnp.minimum(least, start))
+
+
 def decayed_sum(delta_t: Array, decay_t: Array) -> Array:
     """``[T]``: what each step brings, and what the steps after it do, ``delta + decay * later``."""
 

@@ -23,6 +23,7 @@ def make_optimiser(
     epsilon: Array | float = 1e-8,
     decay: Array | float = 0.95,
     momentum: Array | float = 0.0,
+    gradient_decay: Array | float = 0.9,
 ) -> optax.GradientTransformation:
     """An optimiser by name; its numbers may be traced, so that a sweep may vmap over them.
 
@@ -34,14 +35,15 @@ def make_optimiser(
         epsilon: what is added to the root of the mean of squares; ``sgd`` has none.
         decay: of RMSProp's running means.
         momentum: of RMSProp's steps, as PyTorch has it.
+        gradient_decay: β₁, of the running means of gradients that ``adam`` and ``radam`` have.
 
     Raises:
         InvalidInput: there is none of that name.
     """
     if name == "adam":
-        return optax.adam(learning_rate, eps=epsilon)  # type: ignore[arg-type]
+        return optax.adam(learning_rate, gradient_decay, eps=epsilon)  # type: ignore[arg-type]
     if name == "radam":
-        return optax.radam(learning_rate, eps=epsilon)  # type: ignore[arg-type]
+        return optax.radam(learning_rate, gradient_decay, eps=epsilon)  # type: ignore[arg-type]
     if name in ("rmsprop", "centred_rmsprop"):
         centred = name == "centred_rmsprop"
         return optax.rmsprop(  # type: ignore[arg-type]

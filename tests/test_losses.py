@@ -224,6 +224,32 @@ def test_linear_schedule_sweeps_over_durations_under_vmap():
     np.testing.assert_allclose(values, [1.0, 1.0, 0.5, 0.25])
 
 
+@pytest.mark.parametrize(
+    ("start", "decay", "least", "expected"),
+    [
+        (2.0, 0.5, 0.3, [2.0, 1.0, 0.5, 0.3, 0.3]),
+        (2.0, 1.0, 0.3, [2.0, 2.0, 2.0, 2.0, 2.0]),
+        (2.0, 0.1, 0.0, [2.0, 0.2, 0.02, 2e-3, 2e-4]),
+        (0.2, 0.5, 0.3, [0.2, 0.2, 0.2, 0.2, 0.2]),  # begins below the least
+    ],
+)
+def test_exponential_schedule_by_hand(variant, start, decay, least, expected):
+    schedule = variant(jax.vmap(losses.exponential_schedule, in_axes=(0, None, None, None)))
+    np.testing.assert_allclose(schedule(jnp.arange(5), f(start), f(decay), f(least)), expected, rtol=1e-6)
+
+
+def test_exponential_schedule_that_keeps_its_value_keeps_every_bit(variant):
+    value = variant(losses.exponential_schedule)(jnp.int32(12_345_678), f(0.1), f(1.0), f(0.0))
+    assert value == f(0.1)
+
+
+def test_exponential_schedule_sweeps_over_decays_under_vmap():
+    values = jax.vmap(losses.exponential_schedule, in_axes=(None, None, 0, None))(
+        jnp.int32(2), f(1.0), jnp.array([0.5, 0.9, 1.0]), f(0.3)
+    )
+    np.testing.assert_allclose(values, [0.3, 0.81, 1.0], rtol=1e-6)
+
+
 # --- what is refused ---------------------------------------------------------------------------
 
 
@@ -241,6 +267,7 @@ _BATCH, _STEPS = jnp.ones((3, 2)), jnp.ones(3)
         (losses.log_probability, (_BATCH, jnp.int32(0))),
         (losses.entropy, (_BATCH,)),
         (losses.linear_schedule, (_STEPS, f(0), f(0), f(0))),
+        (losses.exponential_schedule, (_STEPS, f(0), f(0), f(0))),
     ],
 )
 def test_wrong_ranks_shapes_and_types_are_refused(function, arguments):

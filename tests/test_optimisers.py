@@ -7,7 +7,7 @@ import numpy as np
 import optax
 import pytest
 
-from purejaxrl.optimisers import clip_gradients
+from purejaxrl.optimisers import clip_gradients, make_optimiser
 
 GRADIENTS = {"a": jnp.array([3.0]), "b": jnp.array([[-4.0]])}  # together of norm 5
 
@@ -43,6 +43,20 @@ def test_limits_can_be_swept_under_vmap():
 
 def test_no_limit_costs_nothing():
     assert not jax.make_jaxpr(clip_gradients)(GRADIENTS).eqns
+
+
+@pytest.mark.parametrize(("name", "expected"), [("adam", optax.adam), ("radam", optax.radam)])
+def test_gradients_decay_as_told(name, expected):
+    def steps(optimiser):
+        state = optimiser.init(jnp.zeros(2))
+        for count in range(8):  # RAdam's first steps are of another kind
+            updates, state = optimiser.update(jnp.array([1.0, (-2.0) ** count]), state)
+        return updates
+
+    np.testing.assert_allclose(
+        steps(make_optimiser(name, 0.1, gradient_decay=0.5)), steps(expected(0.1, b1=0.5)), rtol=1e-6
+    )
+    assert np.abs(steps(make_optimiser(name, 0.1)) - steps(expected(0.1, b1=0.5))).max() > 1e-3
 
 
 def test_rmsprop_of_the_docstring_is_pytorch_s():

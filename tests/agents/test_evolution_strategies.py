@@ -81,6 +81,59 @@ def test_weights_decay() -> None:
     np.testing.assert_allclose(logits(state.params), [0.75, -0.75], rtol=1e-6)
 
 
+# Of the first four generations, with a step size of 1 that halves and a σ of ½ that falls by a fifth.
+RATES, DEVIATIONS = [1.0, 0.5, 0.3, 0.3], [0.5, 0.4, 0.35, 0.35]
+FALLING: dict[str, Any] = {
+    "learning_rate_decay": 0.5,
+    "least_learning_rate": 0.3,
+    "noise_decay": 0.8,
+    "least_noise": 0.35,
+    "shaping": "none",
+}
+
+
+@pytest.mark.parametrize("generation", range(3))
+def test_step_size_and_noise_fall_by_hand(generation: int) -> None:
+    """α/(Nσ) Σ wᵢ εᵢ with the α and the σ of the generation, and σ of the next for who acts then."""
+    number, rate = jnp.int32(generation), RATES[generation]
+    sigma, following = DEVIATIONS[generation : generation + 2]
+    state = dataclasses.replace(by_hand(MEMBERS, **FALLING), step=number)
+    after = evolution_strategies.update(state, jnp.array(FITNESS))
+    noise = (np.array(MEMBERS) - [1, -1]) / sigma
+    step = rate * np.array(FITNESS) @ noise / (3 * sigma)
+    np.testing.assert_allclose(logits(after.params) - np.array([1, -1]), step, rtol=1e-5)
+    # The same noise, for it comes of the same key.
+    kept = evolution_strategies.update(by_hand(MEMBERS, shaping="none"), jnp.array(FITNESS))
+    drawn = (logits(kept.population) - logits(kept.params)) / 0.5
+    np.testing.assert_allclose(
+        (logits(after.population) - logits(after.params)) / following, drawn, rtol=1e-4, atol=1e-5
+    )
+    assert after.step == generation + 1
+
+
+def test_the_first_population_has_the_first_noise() -> None:
+    falling = make(noise=0.5, noise_decay=0.1, hidden_sizes=(4,))
+    jax.tree.map(
+        np.testing.assert_array_equal, falling.population, make(noise=0.5, hidden_sizes=(4,)).population
+    )
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9, 0.99])
+def test_gradients_are_averaged_by_hand(momentum: float) -> None:
+    """m ← β₁ m + (1 - β₁) g, and a step α m̂ / √v̂, each mean over what it would be of ones (Adam)."""
+    config = {"optimiser": "adam", "learning_rate": 0.1, "optimiser_momentum": momentum, "shaping": "none"}
+    start = state = by_hand(MEMBERS, **config)
+    m, v = np.zeros(2), np.zeros(2)
+    for count, fitness in enumerate((FITNESS, [0.0, 3.0, -5.0]), start=1):
+        state = dataclasses.replace(state, params=start.params, population=start.population)
+        state = evolution_strategies.update(state, jnp.array(fitness))
+        gradient = np.array(fitness) @ np.array([[1, 0], [0, 2], [-2, -1]]) / (3 * 0.5)
+        m = momentum * m + (1 - momentum) * gradient
+        v = 0.999 * v + 0.001 * gradient**2
+        step = 0.1 * m / (1 - momentum**count) / np.sqrt(v / (1 - 0.999**count))
+        np.testing.assert_allclose(logits(state.params) - np.array([1, -1]), step, rtol=1e-3)
+
+
 def test_returns_of_several_environments_are_a_member_s_mean() -> None:
     one = evolution_strategies.update(by_hand(MEMBERS), jnp.array(FITNESS))
     two = evolution_strategies.update(by_hand(MEMBERS), jnp.array([3.0, 5.0, 0.0, 2.0, 7.0, 7.0]))
@@ -142,6 +195,11 @@ def test_ranks_spread_evenly_and_ties_are_broken_in_order() -> None:
         ({"population": 7}, ["population", "even", "7"]),
         ({"population": 1, "antithetic": False}, ["population", "at least 2", "1"]),
         ({"noise": 0.0}, ["noise", "0.0"]),
+        ({"noise_decay": 1.1}, ["noise_decay", "1.1"]),
+        ({"least_noise": 0.0}, ["least_noise", "0.0"]),
+        ({"learning_rate_decay": 0.0}, ["learning_rate_decay", "0.0"]),
+        ({"least_learning_rate": -0.1}, ["least_learning_rate", "-0.1"]),
+        ({"optimiser_momentum": 1.0}, ["optimiser_momentum", "1.0"]),
         ({"shaping": "rank"}, ["shaping", "ranks", "'rank'"]),
         ({"antithetic": "yes"}, ["antithetic", "'yes'"]),
         ({"optimiser": "lbfgs"}, ["optimiser", "'lbfgs'"]),

@@ -189,7 +189,11 @@ def test_the_loop_takes_it_as_it_takes_any_agent(search: tuple[Any, Any, float])
 POLICY = ("hidden_sizes", "activation", "torso", "initialiser", "network")
 OTHER: dict[str, Any] = {  # another value of each field that is a search's own
     "learning_rate": 0.3,
+    "learning_rate_decay": 0.5,
+    "least_learning_rate": 0.2,
     "noise": 0.37,
+    "noise_decay": 0.5,
+    "optimiser_momentum": 0.5,
     "weight_decay": 0.5,
     "population": 12,
     "shaping": "standard",
@@ -210,7 +214,8 @@ OTHER: dict[str, Any] = {  # another value of each field that is a search's own
 }
 # Where a field shows only beside others.
 BESIDE: dict[str, dict[str, Any]] = {
-    "least_noise": {"narrowing": 0.1},
+    "least_noise": {"narrowing": 0.1, "noise_decay": 0.1},
+    "least_learning_rate": {"learning_rate_decay": 0.1},
     "most_noise": {"least_noise": 1e-4},
 }
 SWITCHES = ("antithetic", "central", "sample_actions")
