@@ -72,7 +72,7 @@ def turns(
 
     if workers == 1:  # with nobody beside it, to the bit what the agent does by itself
         gradients, info = of_worker(*jax.tree.map(lambda leaf: leaf[0], (local, batches)))
-        distance = optax.global_norm(jax.tree.map(lambda own, leaf: own[0] - leaf, local, shared.params))
+        distance = optax.tree.norm(jax.tree.map(lambda own, leaf: own[0] - leaf, local, shared.params))
         shared = learner.apply_gradients(shared, gradients, info)
         copied = jax.tree.map(lambda own, leaf: jnp.where(synchronise, leaf[None], own), local, shared.params)
         return shared, copied, distance
@@ -81,7 +81,7 @@ def turns(
     def turn(carry: tuple[Any, PyTree], worker: Array) -> tuple[tuple[Any, PyTree], Array]:
         shared, local = carry
         of_turn, figures, own = jax.tree.map(lambda leaf: leaf[worker], (gradients, info, local))
-        distance = optax.global_norm(jax.tree.map(jnp.subtract, own, shared.params))
+        distance = optax.tree.norm(jax.tree.map(jnp.subtract, own, shared.params))
         shared = learner.apply_gradients(shared, of_turn, figures)
         copied = jax.tree.map(
             lambda all_, own, leaf: all_.at[worker].set(jnp.where(synchronise, leaf, own)),

@@ -1,0 +1,319 @@
+"""What workers, steps, staleness and memory are worth to actor-critics: the second deck's figures.
+
+python experiments/asynchrony.py
+python experiments/asynchrony.py --publish --table
+
+A3C with 1 to 16 workers of an environment each, against environment steps and against the time that they
+take on this machine; returns over five and twenty steps beside the one-step TD error; and eight workers whose
+copies are more and more stale, on CartPole-v1 and on Catch. A2C without memory, with an LSTM and with a GRU
+where one observation does not show what matters: a cue that has to be kept, and CartPole without velocities.
+
+Scores are returns of training episodes, brought to a scale from random play (0) to the best that is known to
+be possible (1). Leaves asynchrony.json, asynchrony.png and memory.png beside the runs' own folders, and goes
+on where it was interrupted. With --publish they go to experiments/results/figures/, from which --table writes
+the README's table; --table alone runs nothing.
+
+Source: Mnih et al. (2016), "Asynchronous methods for deep reinforcement learning", figures 3 and 4, table 2.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tyro
+from rich.console import Console
+from studies import results, running
+
+from purejaxrl import analysis, checks
+from purejaxrl.agents import a2c, a3c
+from purejaxrl.analysis.figures import blank_figure
+from purejaxrl.command_line import exit_code, stopped_by_signals, use_cache, use_devices
+from purejaxrl.console import run_with_progress
+from purejaxrl.training import Experiment, Keeping, Settings, read_metrics
+from purejaxrl.training.record import read_json
+from purejaxrl.types import InvalidInput
+
+NAME, MEMORY = "asynchrony", "memory"
+MARK = "results of asynchrony"
+"""Of the comments between which the README's table is."""
+NUM_EPOCHS = 16
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """Where variants are compared."""
+
+    title: str
+    environment: str
+    options: tuple[str, ...]
+    random: float
+    """The return of random play."""
+    best: float
+    """The best that is possible."""
+
+
+TASKS = {
+    "cartpole": Task("CartPole-v1", "CartPole-v1", (), 22.0, 500.0),
+    "catch": Task("Catch", "Catch", (), -0.6, 1.0),
+    "cue": Task("a cue kept for 6 steps", "MemoryLength", ("memory_length=6",), 0.0, 1.0),
+    "blind": Task("CartPole without velocities", "CartPoleNoVel-v1", (), 22.0, 500.0),
+}
+ASYNCHRONOUS, REMEMBERED = ("cartpole", "catch"), ("cue", "blind")
+REACHED = 0.5
+"""The score to which frames and seconds are counted."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+    """One way to learn."""
+
+    family: str
+    """What is varied: workers, steps, staleness or memory."""
+    label: str
+    changes: Mapping[str, Any]
+    """Of the Config."""
+    num_envs: int = 8
+    rollout_length: int = 5
+
+
+VARIANTS = (
+    *(Variant("workers", f"{n} worker{'s' * (n > 1)}", {"workers": n}, n) for n in (1, 2, 4, 8, 16)),
+    Variant("steps", "one step", {"workers": 8, "gae_lambda": 0.0}),
+    Variant("steps", "5 steps", {"workers": 8}),
+    Variant("steps", "20 steps", {"workers": 8}, rollout_length=20),
+    *(
+        Variant("staleness", f"copies every {n} rounds", {"workers": 8, "synchronise_every": n})
+        for n in (1, 4, 16, 64)
+    ),
+    Variant("memory", "no memory", {}, 16, 20),
+    Variant("memory", "LSTM", {"cell": "lstm"}, 16, 20),
+    Variant("memory", "GRU", {"cell": "gru"}, 16, 20),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Arguments:
+    """What to run, and for how long."""
+
+    num_seeds: int = 5
+    """Independent runs of each variant in each task."""
+    total_steps: int = 245_760
+    """Environment steps of each run, all workers together; a multiple of 5120."""
+    seed: int = 0
+    """Root of every random number."""
+    output: Path = Path("runs/asynchrony")
+    """The folder of all runs."""
+    publish: bool = False
+    """Write record and figures to experiments/results/figures/."""
+    table: bool = False
+    """Write the README's table from what is published; alone, it runs nothing."""
+
+
+def experiment_of(task: Task, variant: Variant, given: Arguments) -> Experiment[Any]:
+    """One variant in one task: A3C's preset with Adam, or A2C's where memory is what is varied.
+
+    One device, one seed after another, no evaluation: the seconds are those of learning.
+    """
+    changes = dict(variant.changes) | {
+        "optimiser": "adam",
+        "learning_rate": 1e-3,
+        "entropy_coefficient": 0.01,
+    }
+    agent, config = (
+        (a2c, a2c.Config(**changes)) if variant.family == "memory" else (a3c, a3c.Config(**changes))
+    )
+    settings = Settings(
+        total_steps=given.total_steps,
+        num_envs=variant.num_envs,
+        rollout_length=variant.rollout_length,
+        num_epochs=NUM_EPOCHS,
+        evaluation_episodes=0,
+    )
+    return Experiment(
+        agent,  # type: ignore[arg-type]
+        config,
+        task.environment,
+        settings,
+        task.options,
+        num_seeds=given.num_seeds,
+        seed=given.seed,
+        seeds="map",
+        devices=1,
+    )
+
+
+def tasks_of(variant: Variant) -> tuple[str, ...]:
+    """Where a variant is tried."""
+    return REMEMBERED if variant.family == "memory" else ASYNCHRONOUS
+
+
+def scores_of(metrics: Mapping[str, np.ndarray], task: Task) -> np.ndarray:
+    """Training returns ``[num_seeds, num_epochs]`` from random (0) to best (1); of a seed that died, 0."""
+    returns = np.where(metrics["alive"] == 1, metrics["episode_return"], task.random)[:, 1:]
+    return np.nan_to_num((returns - task.random) / (task.best - task.random), nan=0.0)
+
+
+def epochs_to(score: float, scores: np.ndarray) -> float:
+    """Epochs until the mean of seeds ``[num_seeds, num_epochs]`` has a score, on lines between; or inf."""
+    means = np.concatenate([[0.0], scores.mean(axis=0)])
+    above = np.flatnonzero(means >= score)
+    if len(above) == 0:
+        return float("inf")
+    if above[0] == 0:
+        return 0.0
+    before, after = means[above[0] - 1], means[above[0]]
+    return float(above[0] - 1 + (score - before) / (after - before))
+
+
+def table(record: Mapping[str, Any]) -> str:
+    """The README's table of a record: what it took each variant to have half of what is possible."""
+    lines = results.head(
+        ("varied", "variant", "task", "score over the run", "steps to ½", "seconds to ½", "speed-up")
+    )
+    base: dict[str, float] = {}
+    for row in record["rows"]:
+        epochs = epochs_to(REACHED, np.asarray(row["scores"]))
+        steps = epochs / NUM_EPOCHS * record["total_steps"]
+        seconds = epochs / NUM_EPOCHS * row["seconds"]
+        speed_up = "–"
+        if row["family"] == "workers":
+            base.setdefault(row["task"], seconds)
+            speed_up = f"{base[row['task']] / seconds:.1f}" if np.isfinite(seconds) else "–"
+        mean = np.asarray(row["scores"]).mean()
+        reached = (f"{steps:,.0f}".replace(",", " "), f"{seconds:.2f}") if np.isfinite(epochs) else ("–", "–")
+        title = TASKS[row["task"]].title
+        lines.append(results.line_of([row["family"], row["label"], title, f"{mean:.2f}", *reached, speed_up]))
+    steps = f"{record['total_steps']:,}".replace(",", " ")
+    note = f"{steps} steps, {record['num_seeds']} seeds each; seconds are of one seed on one core."
+    return "\n".join([*lines, "", note])
+
+
+def draw(record: Mapping[str, Any], folder: Path) -> None:
+    """Both figures of a record."""
+    steps = np.arange(1, NUM_EPOCHS + 1) * record["total_steps"] / NUM_EPOCHS / 1000
+    figure = blank_figure(14, 6.4)
+    panels = figure.subplots(len(ASYNCHRONOUS), 4, sharey=True)
+    for row, task in zip(panels, ASYNCHRONOUS, strict=True):
+        kinds = (("workers", False), ("workers", True), ("steps", False), ("staleness", False))
+        for axes, (family, by_time) in zip(row, kinds, strict=True):
+            panel(axes, record, family, task, steps, by_time)
+        row[0].set_ylabel(f"{TASKS[task].title}: score")
+    panels[0, 1].set_xscale("log")
+    panels[1, 1].set_xscale("log")
+    figure.savefig(folder / f"{NAME}.png", dpi=130)
+    figure = blank_figure(8, 3.4)
+    for axes, task in zip(figure.subplots(1, len(REMEMBERED), sharey=True), REMEMBERED, strict=True):
+        panel(axes, record, "memory", task, steps, False)
+        axes.set_title(TASKS[task].title, fontsize=9)
+    figure.savefig(folder / f"{MEMORY}.png", dpi=130)
+
+
+def panel(
+    axes: Any, record: Mapping[str, Any], family: str, task: str, steps: np.ndarray, by_time: bool
+) -> None:
+    """Mean scores of a family's variants in a task, with their intervals."""
+    rows = [row for row in record["rows"] if (row["family"], row["task"]) == (family, task)]
+    for number, row in enumerate(rows):
+        scores = np.asarray(row["scores"])
+        x = row["seconds"] * np.arange(1, NUM_EPOCHS + 1) / NUM_EPOCHS if by_time else steps
+        colour = f"C{number}"
+        low, high = np.transpose([analysis.bootstrap_interval(scores[:, i]) for i in range(NUM_EPOCHS)])
+        axes.plot(x, scores.mean(axis=0), color=colour, label=row["label"])
+        axes.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
+    axes.set_xlabel("seconds, on one core" if by_time else "thousands of environment steps")
+    axes.set_ylim(-0.05, 1.05)
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=7)
+
+
+def published() -> Path:
+    """The folder of the record and the figures that are committed."""
+    return results.RESULTS / "figures"
+
+
+def main(words: Sequence[str]) -> int:
+    """Runs every variant in its tasks and draws what came of them; or writes the README's table."""
+    given = tyro.cli(Arguments, args=words, description=__doc__)
+    checks.whole(given, 1, "num_seeds", "total_steps")
+    if given.total_steps % (16 * 20 * NUM_EPOCHS):
+        raise InvalidInput(
+            f"total_steps must be a multiple of {16 * 20 * NUM_EPOCHS}, not {given.total_steps}"
+        )
+    if given.publish or not given.table:
+        code = run(given)
+        if code != 0:
+            return code
+    if given.table:
+        path = published() / f"{NAME}.json"
+        record = read_json(path)
+        if record is None:
+            raise InvalidInput(f"nothing is published: {path} is not there; see --publish")
+        text = results.between(results.README.read_text(), MARK, table(record))
+        results.write_text(results.README, text)
+        print(f"{results.README.name}: the table of {len(record['rows'])} runs")
+    return 0
+
+
+def run(given: Arguments) -> int:
+    """Runs every variant, prints what came of them and writes record and figures."""
+    use_devices(1, None, given.num_seeds)
+    use_cache(None)
+    console = Console(stderr=True, soft_wrap=True, markup=False, highlight=False)
+    rows: list[dict[str, Any]] = []
+    chosen = [(variant, task) for variant in VARIANTS for task in tasks_of(variant)]
+    with stopped_by_signals():
+        for number, (variant, task) in enumerate(chosen, start=1):
+            experiment = experiment_of(TASKS[task], variant, given)
+            folder = given.output / task / f"{variant.family}-{variant.label.replace(' ', '-')}"
+            result = run_with_progress(
+                experiment,
+                folder,
+                console,
+                Keeping(checkpoint_every=NUM_EPOCHS, keep=1),
+                resume=True,
+                prefix=f"{number} of {len(chosen)}, {task}, {variant.label}: ",
+            )
+            if result.ended == "interrupted":
+                return 130
+            summary: Any = read_json(folder / "summary.json")
+            rows.append(
+                {
+                    "family": variant.family,
+                    "label": variant.label,
+                    "task": task,
+                    "scores": scores_of(read_metrics(folder), TASKS[task]).tolist(),
+                    "seconds": summary["run_seconds"] / given.num_seeds,
+                    "config": checks.numbers(experiment.config),
+                    "settings": checks.numbers(experiment.settings),
+                    "digest": running.digest(result.runners.agent.params),
+                }
+            )
+    record = {
+        "num_seeds": given.num_seeds,
+        "total_steps": given.total_steps,
+        "seed": given.seed,
+        "tasks": {name: checks.numbers(task) for name, task in TASKS.items()},
+        "conditions": running.conditions("map"),
+        "date": time.strftime("%Y-%m-%d"),
+        "machine": results.machine(),
+        "rows": rows,
+    }
+    folder = published() if given.publish else given.output
+    results.write_text(folder / f"{NAME}.json", results.text_of(record))
+    draw(record, folder)
+    print(table(record))
+    print(f"\n{folder}/{NAME}.png, {folder}/{MEMORY}.png")
+    doubt = results.untraceable(record)
+    if given.publish and doubt is not None:
+        console.print(f"warning: this result cannot be traced: {doubt}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code(lambda: main(sys.argv[1:])))
