@@ -137,14 +137,23 @@ def linear_schedule(step: Array, start: Array | float, end: Array | float, durat
     on its duration in Python).
 
     Args:
-        step: scalar, environment steps so far.
+        step: scalar, steps so far, of the environment or of updates.
         start: scalar, the value at step 0.
         end: scalar, the value from step ``duration`` on.
-        duration: scalar, in environment steps; 0 gives ``end`` at once.
+        duration: scalar, in these steps; 0 gives ``end`` at once.
     """
     chex.assert_rank([step, start, end, duration], 0)
     fraction = jnp.where(step >= duration, 1.0, step / jnp.maximum(duration, 1))
     return (1 - fraction) * start + fraction * end
+
+
+def scheduled(
+    step: Array, start: Array | float, end: Array | float, duration: Array | float | None
+) -> Array | float:
+    """The same where there is a duration; without one, None, the value stays ``start``."""
+    if duration is None:
+        return start
+    return linear_schedule(jnp.float32(step), start, end, duration)
 
 
 def exponential_schedule(

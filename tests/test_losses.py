@@ -224,6 +224,14 @@ def test_linear_schedule_sweeps_over_durations_under_vmap():
     np.testing.assert_allclose(values, [1.0, 1.0, 0.5, 0.25])
 
 
+def test_what_has_a_duration_is_scheduled_and_the_rest_stays(variant):
+    for step, expected in ((0, 1.0), (25, 0.775), (100, 0.1), (200, 0.1)):
+        np.testing.assert_allclose(
+            variant(losses.scheduled)(jnp.int32(step), f(1.0), f(0.1), f(100.0)), expected, rtol=1e-6
+        )
+        assert variant(losses.scheduled)(jnp.int32(step), f(1.0), f(0.1), None) == 1
+
+
 @pytest.mark.parametrize(
     ("start", "decay", "least", "expected"),
     [

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
-from purejaxrl import actor_critic, checks, networks
+from purejaxrl import actor_critic, checks, losses, networks
 from purejaxrl.action_distributions import PolicyName, make_head
 from purejaxrl.checks import static
 from purejaxrl.memory import LastRollout
@@ -28,7 +28,11 @@ class Config:
     """
 
     learning_rate: float = 7e-4
-    """Step size of the optimiser."""
+    """Step size of the optimiser at the first update."""
+    learning_rate_end: float = 0.0
+    """Step size once it has fallen."""
+    learning_rate_steps: float | None = None
+    """Calls of update over which it falls, linearly; None keeps it."""
     discount: float = 0.99
     """γ, the weight of the next step's value, in [0, 1]."""
     gae_lambda: float = 1.0
@@ -73,6 +77,11 @@ class Config:
     ``initial_carry``, what is remembered and an observation to what is remembered and both; None builds
     one."""
 
+    @property
+    def steps_per_update(self) -> int:
+        """Steps of the optimiser in a call of update."""
+        return 1
+
 
 @struct.dataclass
 class State:
@@ -105,7 +114,7 @@ def init(
         config=config,
         network=network,
         params=params,
-        optimiser_state=optimiser(config).init(params),
+        optimiser_state=optimiser(config, jnp.int32(0)).init(params),
         step=jnp.int32(0),
         info=dict.fromkeys(figures, jnp.float32(0.0)),
     )
@@ -113,10 +122,11 @@ def init(
 
 def check(config: Config) -> None:
     """Raises InvalidInput where a hyperparameter is out of its range."""
-    checks.within(config, 0, jnp.inf, "learning_rate", "value_coefficient", "entropy_coefficient")
-    checks.finite(config, "learning_rate", "value_coefficient", "entropy_coefficient", "optimiser_epsilon")
+    weights = ("value_coefficient", "entropy_coefficient")
+    checks.within(config, 0, jnp.inf, "learning_rate", "learning_rate_end", *weights)
+    checks.finite(config, "learning_rate", "learning_rate_end", *weights, "optimiser_epsilon")
     checks.within(config, 0, 1, "discount", "gae_lambda", "optimiser_decay")
-    checks.within(config, 0, jnp.inf, "optimiser_epsilon", exclusive=True)
+    checks.within(config, 0, jnp.inf, "optimiser_epsilon", "learning_rate_steps", exclusive=True)
     checks.within(config, 0, jnp.inf, "max_gradient_value", "max_gradient_norm", exclusive=True)
     checks.one_of(config, "optimiser", ("rmsprop", "adam"))
     checks.flags(config)
@@ -195,7 +205,7 @@ def apply_gradients(state: State, gradients: PyTree, info: dict[str, Array]) -> 
     """One step of the optimiser, of gradients at these parameters or at others."""
     config = state.config
     params, optimiser_state, norm = descend(
-        optimiser(config),
+        optimiser(config, state.step),
         state.optimiser_state,
         state.params,
         gradients,
@@ -211,10 +221,14 @@ def apply_gradients(state: State, gradients: PyTree, info: dict[str, Array]) -> 
     )
 
 
-def optimiser(config: Config) -> optax.GradientTransformation:
-    """RMSProp as PyTorch has it (Tieleman & Hinton 2012), or Adam (Kingma & Ba 2015)."""
-    if config.optimiser == "adam":
-        return optax.adam(config.learning_rate, eps=config.optimiser_epsilon)
-    return optax.rmsprop(
-        config.learning_rate, config.optimiser_decay, config.optimiser_epsilon, eps_in_sqrt=False
+def optimiser(config: Config, step: Array) -> optax.GradientTransformation:
+    """RMSProp (Tieleman & Hinton 2012) as PyTorch has it, or Adam (Kingma & Ba 2015), ``step`` steps in."""
+    rate: Any = losses.scheduled(
+        step / config.steps_per_update,
+        config.learning_rate,
+        config.learning_rate_end,
+        config.learning_rate_steps,
     )
+    if config.optimiser == "adam":
+        return optax.adam(rate, eps=config.optimiser_epsilon)
+    return optax.rmsprop(rate, config.optimiser_decay, config.optimiser_epsilon, eps_in_sqrt=False)

@@ -37,6 +37,11 @@ class Config(a2c.Config):
     workers: int = static(8)
     """Workers, each with environments and parameters of its own; num_envs is a multiple of it."""
 
+    @property
+    def steps_per_update(self) -> int:
+        """Steps of the optimiser in a call of update, in which every worker has its turn."""
+        return self.workers
+
 
 @struct.dataclass
 class State:

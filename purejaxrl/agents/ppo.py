@@ -287,7 +287,7 @@ def objective(params: PyTree, state: State, rows: Rows) -> tuple[Array, dict[str
     if config.advantage_normalisation == "minibatch":
         advantage = actor_critic.standardise(advantage)
     difference = actor_critic.log_probabilities(policy, rows.step.action) - rows.log_probability
-    clip = scheduled(config.clip, config.clip_end, config.clip_steps, state.step)
+    clip = losses.scheduled(state.step, config.clip, config.clip_end, config.clip_steps)
     each = jax.vmap(jax.vmap(losses.clipped_surrogate, in_axes=(0, 0, None)), in_axes=(0, 0, None))
     policy_loss = jnp.mean(each(difference, advantage, clip))
     error = jnp.square(rows.target - value)
@@ -315,14 +315,7 @@ def explained_variance(rows: Rows) -> Array:
     return jnp.where(variance > 0, 1 - jnp.var(rows.target - rows.value) / variance, 0.0)
 
 
-def scheduled(start: Array | float, end: Array | float, steps: Array | float | None, step: Array) -> Any:
-    """What a number that falls is, ``step`` updates into a run."""
-    if steps is None:
-        return start
-    return losses.linear_schedule(jnp.float32(step), start, end, steps)
-
-
 def optimiser(config: Config, step: Array) -> optax.GradientTransformation:
     """Adam (Kingma & Ba 2015), ``step`` updates into a run."""
-    rate = scheduled(config.learning_rate, config.learning_rate_end, config.learning_rate_steps, step)
+    rate = losses.scheduled(step, config.learning_rate, config.learning_rate_end, config.learning_rate_steps)
     return optax.adam(rate, eps=config.optimiser_epsilon)

@@ -229,9 +229,5 @@ def update(state: State, rollout: Transition) -> State:
 
 def optimiser(config: Config, step: Array) -> optax.GradientTransformation:
     """The optimiser that a Config names, ``step`` updates into a run."""
-    rate = config.learning_rate
-    if config.learning_rate_steps is not None:
-        rate = losses.linear_schedule(
-            jnp.float32(step), config.learning_rate, config.learning_rate_end, config.learning_rate_steps
-        )
+    rate = losses.scheduled(step, config.learning_rate, config.learning_rate_end, config.learning_rate_steps)
     return make_optimiser(config.optimiser, rate, config.optimiser_epsilon)

@@ -91,6 +91,20 @@ def test_copies_are_made_as_often_as_asked(workers: int) -> None:
     assert not close(twice.local, once.local)
 
 
+@pytest.mark.parametrize("workers", [1, 2, 4])
+def test_step_sizes_fall_over_rounds_however_many_turns_these_have(workers: int) -> None:
+    """From 1 to 0 in two rounds, a little at every turn: with two workers 1, 3/4, 1/2, 1/4."""
+    state = make(workers, learning_rate_steps=2)
+    shared, ones = state.shared, jax.tree.map(jnp.ones_like, state.params)
+    for turn in range(3 * workers):
+        after = a2c.apply_gradients(shared, ones, {})
+        for new, old in zip(jax.tree.leaves(after.params), jax.tree.leaves(shared.params), strict=True):
+            np.testing.assert_allclose(old - new, max(1 - turn / (2 * workers), 0.0), rtol=1e-5, atol=1e-6)
+        shared = after
+    rollout = jax.tree.map(lambda leaf: jnp.concatenate([leaf, leaf], axis=1), ROLLOUT)
+    assert a3c.update(state, rollout).shared.step == workers
+
+
 SETTINGS = Settings(total_steps=4000, num_envs=8, rollout_length=5, num_epochs=2, evaluation_episodes=2)
 
 
@@ -100,8 +114,9 @@ def run(agent: Any, config: Any) -> Any:
 
 
 def test_with_one_worker_it_is_a2c_to_the_bit() -> None:
-    alone, metrics = run(a3c, a3c.Config(hidden_sizes=(8,), workers=1))
-    expected, others = run(a2c, a2c.Config(hidden_sizes=(8,)))
+    falling: dict[str, Any] = {"hidden_sizes": (8,), "learning_rate_steps": 60}  # of a hundred
+    alone, metrics = run(a3c, a3c.Config(**falling, workers=1))
+    expected, others = run(a2c, a2c.Config(**falling))
     jax.tree.map(np.testing.assert_array_equal, alone.agent.params, expected.agent.params)
     jax.tree.map(
         np.testing.assert_array_equal, alone.agent.shared.optimiser_state, expected.agent.optimiser_state

@@ -51,7 +51,7 @@ BASE: dict[str, Any] = {
         buffer_capacity=8,
         warmup_steps=2,
     ),
-    "a2c": a2c.Config(learning_rate=0.01, entropy_coefficient=0.1, hidden_sizes=(4,)),
+    "a2c": a2c.Config(learning_rate=0.01, learning_rate_steps=4, entropy_coefficient=0.1, hidden_sizes=(4,)),
     "ppo": ppo.Config(
         learning_rate=0.05,
         learning_rate_steps=4,
@@ -198,6 +198,8 @@ OTHER: dict[str, dict[str, tuple[Any, ...]]] = {
     },
     "a2c": {
         "learning_rate": (0.02, {"update"}),
+        "learning_rate_end": (0.005, {"update"}),
+        "learning_rate_steps": (8, {"update"}),
         "discount": (0.5, {"update"}),
         "gae_lambda": (0.5, {"update"}),
         "value_coefficient": (0.9, {"update"}),
@@ -492,6 +494,8 @@ def switches(*names: str) -> dict[str, list[Any]]:
 
 ACTOR_CRITIC = {
     "learning_rate": [-1e-3, NAN, np.inf, "fast"],
+    "learning_rate_end": [-1e-3, NAN, np.inf],
+    "learning_rate_steps": [0, -1, NAN],
     "gae_lambda": [-0.1, 1.1, NAN],
     "value_coefficient": [-0.5, NAN, np.inf],
     "entropy_coefficient": [-0.5, NAN],
@@ -561,8 +565,6 @@ BAD: dict[str, dict[str, list[Any]]] = {
         **ACTOR_CRITIC,
     },
     "ppo": {
-        "learning_rate_end": [-1e-3, NAN, np.inf],
-        "learning_rate_steps": [0, -1, NAN],
         "clip": [0.0, -0.2, NAN],
         "clip_end": [-0.2, NAN, np.inf],
         "clip_steps": [0, -1, NAN],

@@ -231,6 +231,20 @@ def test_a2c_optimiser_s_step_by_hand(config: dict[str, Any], step: float) -> No
     close(state.info["gradient_norm"], 6**0.5)  # before it is clipped
 
 
+@pytest.mark.parametrize("optimiser", ["rmsprop", "adam"])
+@pytest.mark.parametrize(("step", "rate"), [(0, 0.1), (1, 0.08), (3, 0.04), (4, 0.02), (9, 0.02)])
+def test_a2c_step_size_falls_by_hand(step: int, rate: float, optimiser: str) -> None:
+    """From 0.1 to 0.02 in four updates. Either optimiser's first step is then as long as its step size."""
+    falling = {"learning_rate": 0.1, "learning_rate_end": 0.02, "learning_rate_steps": 4}
+    before = a2c_state(
+        **falling, discount=0.0, optimiser=optimiser, optimiser_decay=0.0, optimiser_epsilon=1e-8
+    )
+    one = jax.tree.map(lambda leaf: leaf[:1, :1], ROLLOUT).replace(reward=jnp.array([[3.0]]))
+    state = a2c.update(dataclasses.replace(before, step=jnp.int32(step)), one)
+    close(state.params["params"]["v"][0], 1 + rate)
+    assert state.step == step + 1
+
+
 def test_a2c_acts_by_its_policy() -> None:
     state = a2c_state()
     state = dataclasses.replace(state, params=tree(logits=rows([0.0, np.log(3)], [5.0, -5.0]), v=rows(0.0)))
