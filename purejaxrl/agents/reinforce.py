@@ -16,13 +16,12 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
-from purejaxrl import checks, losses, networks
+from purejaxrl import actor_critic, checks, losses, networks
 from purejaxrl.action_distributions import Distribution, PolicyName, make_head
 from purejaxrl.checks import static
 from purejaxrl.memory import FirstEpisodes, LastRollout, in_first_episode
 from purejaxrl.optimisers import OptimiserName, descend, make_optimiser
 from purejaxrl.types import Array, InvalidInput, Key, PyTree, Transition
-from purejaxrl.value_networks import check_network
 
 
 @struct.dataclass
@@ -30,11 +29,19 @@ class Config:
     """Hyperparameters. Numbers are leaves, to be swept under vmap; what fixes a shape is static."""
 
     learning_rate: float = 2e-3
-    """Step size of the policy's optimiser."""
+    """Step size of the policy's optimiser at the first update."""
+    learning_rate_end: float = 0.0
+    """Step size once it has fallen."""
+    learning_rate_steps: float | None = None
+    """Calls of update over which it falls, linearly; None keeps it."""
     discount: float = 0.99
     """γ, the weight of the next step's reward, in [0, 1]."""
     entropy_coefficient: float = 0.0
-    """Weight of the entropy bonus."""
+    """Weight of the entropy bonus at the first update."""
+    entropy_coefficient_end: float = 0.0
+    """Weight of the entropy bonus once it has fallen."""
+    entropy_coefficient_steps: float | None = None
+    """Calls of update over which it falls, linearly; None keeps it."""
     value_learning_rate: float = 1e-2
     """Step size of the value's optimiser, which is Adam."""
     proximity: float = 0.0
@@ -109,25 +116,11 @@ def init(
     head = make_head(config.policy, "REINFORCE", action_space)
     check(config)
     observation = networks.example(observation_space)
-
-    def torso() -> nn.Module:
-        return networks.make_torso(
-            config.torso, observation_space, config.hidden_sizes, config.activation, config.initialiser
-        )
-
-    network = config.network
-    if network is None:
-        network = networks.Actor(torso(), head)
-    else:
-        check_network(network, {"observation": observation}, {"policy": head.example()})
+    network = actor_critic.make_actor(config, observation_space, head)
     params_key, value_key = jax.random.split(key)
     value_network, value_params = None, ()
     if config.baseline in ("value", "td_value"):
-        value_network = config.value_network
-        if value_network is None:
-            value_network = networks.Value(torso())
-        else:
-            check_network(value_network, {"observation": observation}, {"value": jnp.float32(0.0)})
+        value_network = actor_critic.make_value(config, observation_space)
         value_params = value_network.init(value_key, observation)
     params = network.init(params_key, observation)
     config = checks.as_leaves(config)
@@ -138,7 +131,7 @@ def init(
         value_network=value_network,
         params=params,
         value_params=value_params,
-        optimiser_state=optimiser(config).init(params),
+        optimiser_state=optimiser(config, jnp.int32(0)).init(params),
         value_optimiser_state=optax.adam(config.value_learning_rate).init(value_params),
         step=jnp.int32(0),
         info=dict.fromkeys(figures, jnp.float32(0.0)),
@@ -147,12 +140,13 @@ def init(
 
 def check(config: Config) -> None:
     """Raises InvalidInput where a hyperparameter is out of its range."""
-    checks.within(config, 0, jnp.inf, "learning_rate", "value_learning_rate", "proximity")
-    checks.within(config, 0, jnp.inf, "entropy_coefficient")
-    checks.finite(config, "learning_rate", "value_learning_rate", "proximity", "entropy_coefficient")
-    checks.finite(config, "optimiser_epsilon")
+    rates = ("learning_rate", "learning_rate_end", "value_learning_rate")
+    weights = ("entropy_coefficient", "entropy_coefficient_end", "proximity")
+    checks.within(config, 0, jnp.inf, *rates, *weights)
+    checks.finite(config, *rates, *weights, "optimiser_epsilon")
     checks.within(config, 0, 1, "discount", "optimiser_decay")
     checks.within(config, 0, jnp.inf, "optimiser_epsilon", exclusive=True)
+    checks.within(config, 0, jnp.inf, "learning_rate_steps", "entropy_coefficient_steps", exclusive=True)
     checks.one_of(config, "episodes", ("first", "all"))
     checks.one_of(config, "advantage_normalisation", ("none", "rollout"))
     checks.within(config, 0, jnp.inf, "max_gradient_norm", exclusive=True)
@@ -244,7 +238,12 @@ def update(state: State, rollout: Transition) -> State:
     episodes = episodes_of(config, rollout)
     gradients, info = estimate(state, episodes)
     params, optimiser_state, norm = descend(
-        optimiser(config), state.optimiser_state, state.params, gradients, None, config.max_gradient_norm
+        optimiser(config, state.step),
+        state.optimiser_state,
+        state.params,
+        gradients,
+        None,
+        config.max_gradient_norm,
     )
     value_params, value_optimiser_state, value_loss = fit(state, episodes)
     return dataclasses.replace(
@@ -287,12 +286,18 @@ def estimate(state: State, episodes: Episodes) -> tuple[PyTree, dict[str, Array]
     """
     config = state.config
     advantage = episodes.credit - baseline(state, episodes)
+    entropy_coefficient = losses.scheduled(
+        state.step,
+        config.entropy_coefficient,
+        config.entropy_coefficient_end,
+        config.entropy_coefficient_steps,
+    )
 
     def loss(params: PyTree, credit: Array) -> tuple[Array, Array]:
         log_probability, entropy = of_steps(state, params, episodes.transition)
         surrogate = losses.policy_gradient
         each = jax.vmap(jax.vmap(surrogate))(log_probability, episodes.weight * credit)
-        total = jnp.mean(jnp.sum(each - config.entropy_coefficient * episodes.counts * entropy, axis=0))
+        total = jnp.mean(jnp.sum(each - entropy_coefficient * episodes.counts * entropy, axis=0))
         return total, mean_of(entropy, episodes.counts)
 
     scaled = advantage
@@ -423,8 +428,7 @@ def fit(state: State, episodes: Episodes) -> tuple[PyTree, PyTree, Array]:
     return params, optimiser_state, errors[0]
 
 
-def optimiser(config: Config) -> optax.GradientTransformation:
-    """The optimiser that a Config names."""
-    return make_optimiser(
-        config.optimiser, config.learning_rate, config.optimiser_epsilon, config.optimiser_decay
-    )
+def optimiser(config: Config, step: Array) -> optax.GradientTransformation:
+    """The optimiser that a Config names, ``step`` updates into a run."""
+    rate = losses.scheduled(step, config.learning_rate, config.learning_rate_end, config.learning_rate_steps)
+    return make_optimiser(config.optimiser, rate, config.optimiser_epsilon, config.optimiser_decay)

@@ -266,6 +266,38 @@ def test_normalised_advantages_of_first_episodes_are_those_of_their_steps() -> N
     np.testing.assert_allclose(normal, (expected - expected.mean()) / expected.std(), rtol=1e-5)
 
 
+@pytest.mark.parametrize(("step", "rate"), [(0, 0.1), (1, 0.08), (3, 0.04), (4, 0.02), (9, 0.02)])
+def test_step_size_falls_by_hand(step: int, rate: float) -> None:
+    """From 0.1 to 0.02 in four updates."""
+    falling = {"learning_rate": 0.1, "learning_rate_end": 0.02, "learning_rate_steps": 4}
+    state = dataclasses.replace(ongoing(**falling, optimiser="sgd"), step=jnp.int32(step))
+    after = reinforce.update(state, ONGOING)
+    expected = rate * np.einsum("tb,tbij->ij", ONGOING_TO_GO, scores()[:3]) / 2
+    np.testing.assert_allclose(logits(after.params) - logits(state.params), expected, rtol=1e-4)
+    assert after.step == step + 1
+
+
+@pytest.mark.parametrize(("step", "weight"), [(0, 0.4), (1, 0.3), (2, 0.2), (3, 0.1), (8, 0.1)])
+def test_entropy_bonus_falls_by_hand(step: int, weight: float) -> None:
+    """Where nothing is paid it is all there is: steps up the entropy, of slope −π (log π + H)."""
+    falling = {"entropy_coefficient": 0.4, "entropy_coefficient_end": 0.1, "entropy_coefficient_steps": 3}
+    state = dataclasses.replace(ongoing(**falling, optimiser="sgd", learning_rate=1.0), step=jnp.int32(step))
+    unpaid = dataclasses.replace(ONGOING, reward=jnp.zeros((4, 2)))
+    after = reinforce.update(state, unpaid)
+    chances = np.asarray(jax.nn.softmax(logits(state.params)))
+    entropy = -np.sum(chances * np.log(chances), axis=1, keepdims=True)
+    slope = -chances * (np.log(chances) + entropy)
+    visits = np.bincount(np.asarray(ONGOING.observation[:3]).ravel())  # of steps that count
+    np.testing.assert_allclose(
+        logits(after.params) - logits(state.params), weight * visits[:, None] * slope / 2, rtol=1e-3
+    )
+    kept = ongoing(entropy_coefficient=0.4, optimiser="sgd", learning_rate=1.0)
+    kept = reinforce.update(dataclasses.replace(kept, step=jnp.int32(step)), unpaid)
+    np.testing.assert_allclose(
+        logits(kept.params) - logits(state.params), 0.4 * visits[:, None] * slope / 2, rtol=1e-3
+    )
+
+
 def test_rmsprop_by_hand() -> None:
     """The first step is g / (√((1 − decay) g²) + ε), as in the post on Pong, which adds ε to the root."""
     plain = reinforce.update(ongoing(optimiser="sgd", learning_rate=1.0), ONGOING)
@@ -355,6 +387,10 @@ def test_acts_in_boxes() -> None:
         ({"optimiser_decay": 1.5}, ["optimiser_decay", "1.5"]),
         ({"optimiser_epsilon": 0.0}, ["optimiser_epsilon", "0.0"]),
         ({"value_steps": 0}, ["value_steps", "0"]),
+        ({"learning_rate_end": -0.1}, ["learning_rate_end", "-0.1"]),
+        ({"learning_rate_steps": 0}, ["learning_rate_steps", "0"]),
+        ({"entropy_coefficient_end": float("inf")}, ["entropy_coefficient_end", "inf"]),
+        ({"entropy_coefficient_steps": -1}, ["entropy_coefficient_steps", "-1"]),
         ({"policy": "beta"}, ["REINFORCE", "beta", "Discrete(2)"]),
     ],
 )

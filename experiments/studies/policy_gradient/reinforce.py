@@ -128,6 +128,7 @@ STUDIES: tuple[Study, ...] = (
                     learning_rate=2e-3,
                     discount=0.99,
                     entropy_coefficient=1e-3,
+                    entropy_coefficient_steps=200_000 / 2_048,
                     max_gradient_norm=0.5,
                     episodes="all",
                     baseline="none",
@@ -157,6 +158,6 @@ STUDIES: tuple[Study, ...] = (
         note="spec reinforce_cartpole_arc; 96 updates in place of its 97; the source takes the mean off"
         " returns, and here they are divided by their deviation, too, which Adam makes up for but where the"
         " gradient is clipped; it learns from episodes that the end of a rollout cuts off, with what they had"
-        " come to by then, here they are left out; its entropy bonus falls to 0 over the run, here it stays",
+        " come to by then, here they are left out",
     ),
 )

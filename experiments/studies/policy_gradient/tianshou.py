@@ -74,14 +74,13 @@ MEASURE = (
 )
 VERSIONS = "EnvPool's version 4 of the task, where the source has version 2"
 REINFORCE_NOTE = (
-    f"{VERSIONS}; its step size falls to 0 over the run, here it stays; it takes mean and deviation of"
-    " returns over all rollouts so far, here over the last; an episode that it cuts off goes on with that"
-    " mean, here it is left out; rollouts are of {}, in place of 10 × 205"
+    f"{VERSIONS}; it takes mean and deviation of returns over all rollouts so far, here over the last; an"
+    " episode that it cuts off goes on with that mean, here it is left out; rollouts are of {}, in place of"
+    " 10 × 205"
 )
 A2C_NOTE = (
-    f"{VERSIONS}; over its runs of 3M steps, of which the first third counts, its step size falls to 0, here"
-    " it stays; it divides the critic's targets by the deviation of returns, here rewards are divided, and so"
-    " are advantages"
+    f"{VERSIONS}; its runs are of 3M steps, of which the first third counts and is run here; it divides the"
+    " critic's targets by the deviation of returns, here rewards are divided, and so are advantages"
 )
 
 
@@ -125,6 +124,7 @@ def by_returns(task: Task, num_envs: int, length: int, published: Published) -> 
         reinforce,
         reinforce.Config(
             learning_rate=1e-3,
+            learning_rate_steps=1_500,
             discount=0.99,
             episodes="all",
             baseline="none",
@@ -147,13 +147,18 @@ def by_returns(task: Task, num_envs: int, length: int, published: Published) -> 
 
 
 def by_advantages(task: Task, published: Published) -> Study:
-    """A2C with 12 500 updates of 80 steps."""
+    """A2C with 12 500 updates of 80 steps, a third of those over which its step size falls to 0."""
     return tianshou(
         "a2c",
         "A2C",
         task,
         a2c,
-        a2c.Config(gae_lambda=0.95, entropy_coefficient=0.01, network=task.actor_critic()),
+        a2c.Config(
+            learning_rate_steps=37_500,
+            gae_lambda=0.95,
+            entropy_coefficient=0.01,
+            network=task.actor_critic(),
+        ),
         Settings(total_steps=1_000_000, num_envs=16, rollout_length=5, num_epochs=20, evaluation_episodes=10),
         ("normalise_observation=True", "normalise_reward=True"),
         published,
