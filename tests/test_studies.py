@@ -530,6 +530,29 @@ def test_hyperparameters_that_came_later_count_only_where_they_are_set() -> None
     assert results.changes(TRAINED, result) == ["config.gone: 1 in the result, 'nothing' now"]
 
 
+def test_so_it_is_with_what_a_simulation_was_made_with() -> None:
+    def of(config: q_learning.Config) -> Study:
+        made_with = {"config": config, "settings": Settings(total_steps=100), "mean": 0.0}
+        return dataclasses.replace(SIMULATED, run=Simulated(toss, made_with, num_seeds=3))
+
+    study, other = of(q_learning.Config(learning_rate=0.25)), of(q_learning.Config(0.25, discount=0.5))
+    values = {name: np.ones(3) for name in study.figures}
+    result = results.result_of(study, Outcome(values, "0" * 64, {}, 1.0, 2.0))
+    result = json.loads(json.dumps(result))
+    assert results.changes(study, result) == []
+    assert results.changes(other, result) == ["settings.config.discount: 1.0 in the result, 0.5 now"]
+    made_with = result["run"]["settings"]
+    del made_with["config"]["discount"], made_with["settings"]["num_envs"]  # as if they had come since
+    assert results.changes(study, result) == []
+    assert results.changes(other, result) == ["settings.config.discount: 'nothing' in the result, 0.5 now"]
+    del made_with["config"]["learning_rate"], made_with["settings"]["total_steps"], made_with["mean"]
+    assert results.changes(study, result) == [
+        "settings.config.learning_rate: 'nothing' in the result, 0.25 now",
+        "settings.settings.total_steps: 'nothing' in the result, 100 now",
+        "settings.mean: 'nothing' in the result, 0.0 now",
+    ]
+
+
 # What is declared and committed.
 
 DECLARED = studies.all_studies()

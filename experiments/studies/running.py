@@ -88,8 +88,8 @@ class Trained:
 
     def defaults(self) -> dict[str, Any]:
         return {
-            "config": checks.numbers(type(self.experiment.config)()),
-            "settings": checks.numbers(training.Settings()),
+            "config": defaults_of(self.experiment.config),
+            "settings": defaults_of(self.experiment.settings),
             # Results say it that were made when a measure could be of the best epoch; none ever was.
             "measures": {name: {"statistic": "mean"} for name in self.measures},
         }
@@ -143,6 +143,16 @@ class Trained:
         return None
 
 
+def defaults_of(value: Any) -> dict[str, Any]:
+    """What the fields of a Config, or of settings, are where nothing is said; of what has no fields, none."""
+    if not dataclasses.is_dataclass(value):
+        return {}
+    given = {field.name: field.default for field in dataclasses.fields(value)}
+    return {
+        name: checks.plain(default) for name, default in given.items() if default is not dataclasses.MISSING
+    }
+
+
 def free_folder(name: str) -> Path:
     """The next free folder for a run of a study, under ``runs/`` as those of every script."""
     numbered = (Path("runs") / f"study-{name}-{number:03d}" for number in itertools.count(1))
@@ -183,7 +193,7 @@ class Simulated:
         }
 
     def defaults(self) -> dict[str, Any]:
-        return {}
+        return {"settings": {name: defaults_of(value) for name, value in self.settings.items()}}
 
     def check(self, figures: Mapping[str, Figure]) -> None:
         seeds_.resolve(self.seeds)
