@@ -220,8 +220,7 @@ def read(network: nn.Module, params: PyTree, rows: Transition) -> tuple[Distribu
         after, policy, value = look(network, params, carry, observation)
         return select(ended, begun, after), (policy, value, after)
 
-    ended = jnp.asarray(rows.terminated, bool) | jnp.asarray(rows.truncated, bool)
-    steps = jax.tree.map(lambda leaf: leaf.swapaxes(0, 1), (rows.observation, ended))
+    steps = jax.tree.map(lambda leaf: leaf.swapaxes(0, 1), (rows.observation, rows.ended))
     _, seen = jax.lax.scan(follow, carry, steps)
     return jax.tree.map(lambda leaf: leaf.swapaxes(0, 1), seen)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from flax import struct
 
 Array = jax.Array
@@ -39,6 +40,11 @@ class Transition:
     truncated: Array
     next_observation: PyTree
     extras: PyTree = ()  # what the agent recorded as it acted, such as a log-probability
+
+    @property
+    def ended(self) -> Array:
+        """Whether the episode is over, for either reason; the flags may be numbers."""
+        return jnp.asarray(self.terminated + self.truncated, bool)
 
 
 @struct.dataclass

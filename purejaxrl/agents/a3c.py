@@ -50,7 +50,7 @@ class State:
     config: Config
     shared: a2c.State  # θ and its optimiser's statistics
     local: PyTree  # [K, …], the workers' θ'
-    key: Key
+    key: Key  # of the order of turns, folded with the round
     step: Array  # rounds made, in each of which every worker has had its turn
     info: dict[str, Array]  # figures of the last update
 
@@ -136,7 +136,7 @@ def update(state: State, rollout: Transition) -> State:
         InvalidInput: the environments cannot be shared out evenly.
     """
     config = state.config
-    order_key, key = jax.random.split(state.key)
+    order_key = jax.random.fold_in(state.key, state.step)
     step = state.step + 1
     synchronise = step % jnp.int32(config.synchronise_every) == 0
     shared, local, staleness = asynchrony.turns(
@@ -148,5 +148,5 @@ def update(state: State, rollout: Transition) -> State:
         synchronise,
     )
     return dataclasses.replace(
-        state, shared=shared, local=local, key=key, step=step, info=shared.info | {"staleness": staleness}
+        state, shared=shared, local=local, step=step, info=shared.info | {"staleness": staleness}
     )

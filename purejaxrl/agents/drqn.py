@@ -21,6 +21,7 @@ from flax import struct
 
 from purejaxrl import checks, losses, networks, targets, value_networks
 from purejaxrl.checks import static
+from purejaxrl.environments.base import select
 from purejaxrl.memory import SequenceReplay
 from purejaxrl.optimisers import descend
 from purejaxrl.sampling import epsilon_greedy
@@ -221,8 +222,7 @@ def unroll(state: State, params: PyTree, carry: PyTree, sequence: Transition) ->
     def follow(carry: PyTree, step: Transition) -> tuple[PyTree, tuple[Array, Array]]:
         carry, q_tm1 = action_values(state, params, carry, step.observation)
         _, q_t = action_values(state, params, carry, step.next_observation)
-        ended = jnp.asarray(step.terminated + step.truncated, bool)
-        carry = jax.tree.map(lambda new, old: jnp.where(ended[:, None], new, old), begun, carry)
+        carry = select(step.ended, begun, carry)
         return carry, (q_tm1, q_t)
 
     steps = jax.tree.map(lambda leaf: jnp.asarray(leaf).swapaxes(0, 1), sequence)

@@ -342,7 +342,7 @@ def returns(state: State, rollout: Transition, which: Array | None = None) -> Ar
         pi_t = each(policy, (None, 0, 0))(config, q_t, evaluated(config, rollout))
         expectation = each(targets.expected_value)(q_t, pi_t)
     if config.target == "sarsa":
-        ended = jnp.asarray(rollout.terminated + rollout.truncated, bool)
+        ended = rollout.ended
         following = jnp.roll(rollout.action, -1, axis=0)  # the last step's is not used: it is cut off below
         v_t = jnp.where(ended, expectation, each(targets.action_value)(q_t, following))
     elif config.target == "expected_sarsa":

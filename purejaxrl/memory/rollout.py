@@ -52,7 +52,7 @@ class LastRollout:
 
 def in_first_episode(rollout: Transition) -> Array:
     """``[T, B]``, whether no step before has ended the episode that an environment began the rollout with."""
-    ended = (rollout.terminated | rollout.truncated).astype(jnp.int32)
+    ended = rollout.ended.astype(jnp.int32)
     return jnp.cumsum(ended, axis=0) - ended == 0
 
 

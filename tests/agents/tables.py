@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from purejaxrl.action_distributions import Categorical
-from purejaxrl.agents import a2c, ddpg, dqn, drqn, ppo, pqn, q_learning
+from purejaxrl.agents import a2c, a3c, ddpg, dqn, drqn, ppo, pqn, q_learning, reinforce, trpo
 from purejaxrl.types import Array, Sample, Transition
 
 NUM_ROWS = 8  # observations 0 … 7
@@ -62,6 +62,22 @@ class PolicyTable(nn.Module):
     def __call__(self, observation: Array) -> tuple[Categorical, Array]:
         logits = self.param("logits", zeros, (NUM_ROWS, 2))
         return Categorical(logits[observation]), self.param("v", zeros, (NUM_ROWS,))[observation]
+
+
+class LogitTable(nn.Module):
+    """A policy alone: ``logits[observation]``."""
+
+    @nn.compact
+    def __call__(self, observation: Array) -> Categorical:
+        return Categorical(self.param("logits", zeros, (NUM_ROWS, 2))[observation])
+
+
+class StateValueTable(nn.Module):
+    """A value alone: ``v[observation]``."""
+
+    @nn.compact
+    def __call__(self, observation: Array) -> Array:
+        return self.param("v", zeros, (NUM_ROWS,))[observation]
 
 
 class ActorTable(nn.Module):
@@ -192,6 +208,29 @@ def ppo_state(**config: Any) -> ppo.State:
     return dataclasses.replace(state, params=tree(logits=rows([0.0, 0.0]), v=rows(*A2C_VALUES)))
 
 
+def a3c_state(**config: Any) -> a3c.State:
+    """Two workers, with an environment each, and copies that differ."""
+    given: dict[str, Any] = {"discount": 0.5, "network": PolicyTable(), "workers": 2} | SGD
+    state = a3c.init(jax.random.key(0), a3c.Config(**(given | config)), OBSERVATIONS, TWO_ACTIONS)
+    local = tree(logits=jnp.zeros((2, NUM_ROWS, 2)), v=jnp.stack([rows(*A2C_VALUES), rows(3.0, 1.0)]))
+    return dataclasses.replace(state, local=local)
+
+
+def trpo_state(**config: Any) -> trpo.State:
+    """A uniform policy, and a value that learns rollouts as a whole."""
+    given: dict[str, Any] = {"discount": 0.5, "minibatches": 1} | TABLES_APART
+    return trpo.init(jax.random.key(0), trpo.Config(**(given | config)), OBSERVATIONS, TWO_ACTIONS)
+
+
+def reinforce_state(**config: Any) -> reinforce.State:
+    """A uniform policy, and a value that is its baseline."""
+    given: dict[str, Any] = {"discount": 0.5} | TABLES_APART
+    return reinforce.init(jax.random.key(0), reinforce.Config(**(given | config)), OBSERVATIONS, TWO_ACTIONS)
+
+
+TABLES_APART: dict[str, Any] = {"network": LogitTable(), "value_network": StateValueTable()}
+
+
 # --- DDPG --------------------------------------------------------------------------------------
 
 DDPG_BATCH = Transition(
@@ -283,10 +322,21 @@ CASES: dict[str, tuple[ModuleType, Any, Any]] = {
     "dqn": (dqn, dqn_state, DQN_BATCH),
     "rainbow": (dqn, rainbow_state, sample(WINDOWS, CHANCES)),
     "a2c": (a2c, a2c_state, ROLLOUT),
+    "a3c": (a3c, a3c_state, ROLLOUT),
     "ppo": (ppo, ppo_state, ROLLOUT),
+    "trpo": (trpo, trpo_state, ROLLOUT),
+    "reinforce": (reinforce, reinforce_state, ROLLOUT),
     "ddpg": (ddpg, ddpg_state, DDPG_BATCH),
     "q_learning": (q_learning, q_learning_state, ROLLOUT),
     "pqn": (pqn, pqn_state, ROLLOUT),
     "drqn": (drqn, drqn_state, DRQN_BATCH),
 }
-ON_POLICY = ("a2c", "ppo", "q_learning", "pqn")  # fed rollouts [T, B], the others batches [B]
+ON_POLICY = (
+    "a2c",
+    "a3c",
+    "ppo",
+    "trpo",
+    "reinforce",
+    "q_learning",
+    "pqn",
+)  # fed rollouts [T, B], the others batches [B]

@@ -6,35 +6,25 @@ import dataclasses
 from types import SimpleNamespace
 from typing import Any
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tables import NUM_ROWS, OBSERVATIONS, ROLLOUT, TWO_ACTIONS, rows, tree
+from tables import (
+    NUM_ROWS,
+    OBSERVATIONS,
+    ROLLOUT,
+    TWO_ACTIONS,
+    LogitTable,
+    StateValueTable,
+    rows,
+    tree,
+)
 
 from purejaxrl import environments
-from purejaxrl.action_distributions import Categorical
 from purejaxrl.agents import trpo
 from purejaxrl.training import Loop, Settings
-from purejaxrl.types import Array, InvalidInput, Transition
-
-
-class LogitTable(nn.Module):
-    """Preferences: ``logits[observation]``."""
-
-    @nn.compact
-    def __call__(self, observation: Array) -> Categorical:
-        return Categorical(self.param("logits", nn.initializers.zeros, (NUM_ROWS, 2))[observation])
-
-
-class ValueTable(nn.Module):
-    """Values: ``v[observation]``."""
-
-    @nn.compact
-    def __call__(self, observation: Array) -> Array:
-        return self.param("v", nn.initializers.zeros, (NUM_ROWS,))[observation]
-
+from purejaxrl.types import InvalidInput, Transition
 
 LOGITS = [[0.0, 0.0], [0.4, -0.2], [-1.0, 0.5], [0.0, 0.0], [0.3, 0.3], [0.0, 1.0], [0.7, 0.0], [0.0, 0.0]]
 
@@ -43,7 +33,7 @@ def learner(**config: Any) -> trpo.State:
     given: dict[str, Any] = {
         "discount": 0.5,
         "network": LogitTable(),
-        "value_network": ValueTable(),
+        "value_network": StateValueTable(),
         "minibatches": 1,
     }
     state = trpo.init(jax.random.key(0), trpo.Config(**(given | config)), OBSERVATIONS, TWO_ACTIONS)
@@ -141,7 +131,7 @@ def test_advantages_and_the_value() -> None:
         ({"normalise_advantages": 1}, ["normalise_advantages", "1"]),
         ({"policy": "gaussian"}, ["TRPO", "Box"]),
         ({"value_network": LogitTable()}, ["value []", "Categorical"]),
-        ({"network": ValueTable()}, ["policy Categorical [2]", "not []"]),
+        ({"network": StateValueTable()}, ["policy Categorical [2]", "not []"]),
         ({"hidden_sizes": (3,)}, ["hidden_sizes", "network"]),
     ],
 )
