@@ -259,7 +259,7 @@ def update(state: State, rollout: Transition) -> State:
 
 def episodes_of(config: Config, rollout: Transition) -> Episodes:
     """What is learnt from in a rollout ``[T, B]``."""
-    ended = rollout.terminated | rollout.truncated
+    ended = rollout.ended
     learnt = in_first_episode(rollout) if config.episodes == "first" else ends_later(ended)
     counts = learnt.astype(jnp.float32)
     decay = config.discount * (1.0 - ended)
