@@ -111,7 +111,7 @@ def update(state: State, returns: Array) -> State:
     config = state.config
     score = populations.fitness(returns, config.population)
     adjustment = jax.tree.map(lambda signs: adjust(signs, score), state.signs)
-    length = optax.global_norm(adjustment)
+    length = optax.tree.norm(adjustment)
     scale = config.step_size / jnp.where(length > 0, length, 1.0)
     params = jax.tree.map(lambda centre, each: centre + scale * each, state.params, adjustment)
     sign_key, key = jax.random.split(state.key)
