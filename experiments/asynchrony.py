@@ -5,8 +5,9 @@ python experiments/asynchrony.py --publish --table
 
 A3C with 1 to 16 workers of an environment each, against environment steps and against the time that they
 take on this machine; returns over five and twenty steps beside the one-step TD error, of eight workers; and
-eight whose copies are more and more stale, on CartPole-v1 and on Catch. A2C without memory, with an LSTM and with a GRU
-where one observation does not show what matters: a cue that has to be kept, and CartPole without velocities.
+eight whose copies are more and more stale, on CartPole-v1 and on Catch. A2C without memory, with an LSTM and
+with a GRU where one observation does not show what matters: a cue that has to be kept, and CartPole without
+velocities.
 
 Scores are returns of training episodes, brought to a scale from random play (0) to the best that is known to
 be possible (1). Leaves asynchrony.json, asynchrony.png and memory.png beside the runs' own folders, and goes
@@ -118,8 +119,9 @@ class Arguments:
 def experiment_of(task: Task, variant: Variant, given: Arguments) -> Experiment[Any]:
     """One variant in one task: of A3C, or of A2C where memory is what is varied; both with Adam.
 
-    Rollouts are of 20 steps as Mnih et al. have them for what is not Atari: with 5 and one environment a
-    worker does not learn CartPole at any step size tried (1e-4 to 1e-3, Adam and RMSProp). One device, one seed after another, no evaluation: the seconds are those of learning.
+    Rollouts are of 20 steps: with 5 and one environment a worker does not learn CartPole at any step size
+    tried (1e-4 to 1e-3, Adam and RMSProp). One device, one seed after another, no evaluation: the seconds
+    are those of learning.
     """
     changes = dict(variant.changes) | {
         "optimiser": "adam",
