@@ -17,13 +17,14 @@ from tables import ON_POLICY, Fading
 
 from purejaxrl import checks, networks, value_networks
 from purejaxrl.action_distributions import CategoricalHead
-from purejaxrl.agents import a2c, ddpg, dqn, drqn, ppo, pqn, q_learning
+from purejaxrl.agents import a2c, ddpg, dqn, drqn, ppo, pqn, q_learning, trpo
 from purejaxrl.types import InvalidInput, Sample, Transition
 
 AGENTS: dict[str, Any] = {
     "dqn": dqn,
     "a2c": a2c,
     "ppo": ppo,
+    "trpo": trpo,
     "ddpg": ddpg,
     "q_learning": q_learning,
     "pqn": pqn,
@@ -63,6 +64,7 @@ BASE: dict[str, Any] = {
         minibatches=2,
         hidden_sizes=(4,),
     ),
+    "trpo": trpo.Config(max_kl=0.05, damping=0.01, passes=2, minibatches=2, hidden_sizes=(4,)),
     "ddpg": ddpg.Config(
         noise_start=0.5,
         noise_end=0.1,
@@ -136,6 +138,8 @@ OWN = {"dqn": BASE["dqn"].replace(hidden_sizes=(120, 84)), "pqn": BASE["pqn"].re
 OWN["drqn"] = BASE["drqn"].replace(hidden_sizes=(64,), cell_size=64)
 OWN["a2c"] = BASE["a2c"].replace(hidden_sizes=(64, 64))
 OWN["ppo"] = BASE["ppo"].replace(hidden_sizes=(64, 64))
+OWN["trpo"] = BASE["trpo"].replace(hidden_sizes=(64, 64), value_network=networks.Value(SMALL))
+FAR = BASE["trpo"].replace(max_kl=5.0, damping=0.0)  # a step that is too long
 WITH_MEMORY = {name: BASE[name].replace(cell="lstm", cell_size=3) for name in ("a2c", "ppo")}
 OWN["q_learning"] = BASE["q_learning"].replace(approximator="table", order=3, hidden_sizes=(64, 64))
 APART_DRQN = FADING.replace(learning_rate=1.0, tau=0.0, loss="squared", burn_in=0, length=3)
@@ -248,6 +252,26 @@ OTHER: dict[str, dict[str, tuple[Any, ...]]] = {
         "cell_size": (4, {"init"}, WITH_MEMORY["ppo"]),
         "head_sizes": ((4,), {"init"}, WITH_MEMORY["ppo"]),
         "network": (networks.ActorCritic(SMALL, CategoricalHead(3)), {"init"}, OWN["ppo"]),
+    },
+    "trpo": {
+        "discount": (0.5, {"update"}),
+        "gae_lambda": (0.5, {"update"}),
+        "max_kl": (0.01, {"update"}),
+        "damping": (1.0, {"update"}),
+        "shrinking": (0.9, {"update"}, FAR),
+        "value_learning_rate": (1e-2, {"update"}),
+        "conjugate_steps": (1, {"update"}),
+        "line_steps": (1, {"update"}, FAR),
+        "passes": (3, {"update"}),
+        "minibatches": (4, {"update"}),
+        "normalise_advantages": (False, {"update"}),
+        "policy": ("state_gaussian", {"init"}, BASE["trpo"].replace(policy="gaussian")),
+        "hidden_sizes": ((5,), {"init"}),
+        "activation": ("relu", {"update"}),
+        "torso": ("small_cnn", {"init"}),
+        "initialiser": ("pytorch", {"init"}),
+        "network": (networks.Actor(SMALL, CategoricalHead(3)), {"init"}),
+        "value_network": (networks.Value(SMALL), {"init"}),
     },
     "ddpg": {
         "actor_learning_rate": (2e-3, {"update"}),
@@ -512,6 +536,23 @@ ACTOR_CRITIC = {
     **NETWORKS,
 }
 BAD: dict[str, dict[str, list[Any]]] = {
+    "trpo": {
+        "gae_lambda": [-0.1, 1.1, NAN],
+        "max_kl": [0.0, -0.1, NAN, np.inf],
+        "damping": [-0.1, NAN, np.inf],
+        "shrinking": [0.0, 1.0, NAN],
+        "value_learning_rate": [-1e-3, NAN, np.inf],
+        "conjugate_steps": [0, 1.5],
+        "line_steps": [0, 1.5],
+        "passes": [0, 1.5],
+        "minibatches": [0, 1.5],
+        "policy": ["cauchy"],
+        "activation": ["gelu"],
+        "hidden_sizes": SIZES["hidden_sizes"],
+        **switches("normalise_advantages"),
+        **RATES_ETC,
+        **NETWORKS,
+    },
     "dqn": {
         "learning_rate": [-1e-3, NAN, np.float32(NAN), np.inf, "fast", True],
         "epsilon_start": [-0.1, 1.5, NAN],
@@ -678,7 +719,7 @@ def test_bad_values_are_named(name: str, field: str, value: Any) -> None:
 def test_every_checkable_field_has_a_bad_value() -> None:
     for name in AGENTS:
         fields = dataclasses.fields(BASE[name])
-        unchecked = {"network", "actor", "critic"}
+        unchecked = {"network", "value_network", "actor", "critic"}
         assert BAD[name].keys() == {field.name for field in fields} - unchecked
 
 
@@ -860,6 +901,7 @@ BUILDING = {
     "q_learning": ["approximator", "tilings", "order", "architecture", "activation"],
     "a2c": ["activation", "shared_torso"],
     "ppo": ["activation", "shared_torso", "cell", "cell_size", "head_sizes"],
+    "trpo": ["activation"],
     "drqn": ["dueling", "cell", "cell_size"],
 }
 OWN_NETWORK = {
@@ -868,6 +910,7 @@ OWN_NETWORK = {
     "q_learning": Own((3,)),
     "a2c": POLICY,
     "ppo": POLICY,
+    "trpo": networks.Actor(SMALL, CategoricalHead(3)),
     "drqn": Fading(3),
 }
 
