@@ -175,26 +175,40 @@ def epochs_to(score: float, scores: np.ndarray) -> float:
 
 
 def table(record: Mapping[str, Any]) -> str:
-    """The README's table of a record: what it took each variant to have half of what is possible."""
-    lines = results.head(
-        ("varied", "variant", "task", "score over the run", "steps to ½", "seconds to ½", "speed-up")
-    )
-    base: dict[str, float] = {}
-    for row in record["rows"]:
-        epochs = epochs_to(REACHED, np.asarray(row["scores"]))
-        steps = epochs / NUM_EPOCHS * record["total_steps"]
-        seconds = epochs / NUM_EPOCHS * row["seconds"]
-        speed_up = "–"
-        if row["family"] == "workers":
-            base.setdefault(row["task"], seconds)
-            speed_up = f"{base[row['task']] / seconds:.1f}" if np.isfinite(seconds) else "–"
-        mean = np.asarray(row["scores"]).mean()
-        reached = (f"{steps:,.0f}".replace(",", " "), f"{seconds:.2f}") if np.isfinite(epochs) else ("–", "–")
-        title = TASKS[row["task"]].title
-        lines.append(results.line_of([row["family"], row["label"], title, f"{mean:.2f}", *reached, speed_up]))
-    steps = f"{record['total_steps']:,}".replace(",", " ")
+    """The README's tables of a record: scores, and what it took each variant to have half of the best."""
+    lines: list[str] = []
+    for first, second in (ASYNCHRONOUS, REMEMBERED):
+        columns = [f"{TASKS[task].title}: {what}" for task in (first, second) for what in ("score", "to ½")]
+        lines += ["", *results.head(("", *columns))]
+        chosen = [row for row in record["rows"] if row["task"] in (first, second)]
+        for label in dict.fromkeys((row["family"], row["label"]) for row in chosen):
+            rows = {row["task"]: row for row in chosen if (row["family"], row["label"]) == label}
+            cells = [label[1]]
+            for task in (first, second):
+                row = rows.get(task)
+                cells += ["–", "–"] if row is None else [score(row), reached(row, record["total_steps"])]
+            lines.append(results.line_of(cells))
+    steps = spaced(record["total_steps"])
     note = f"{steps} steps, {record['num_seeds']} seeds each; seconds are of one seed on one core."
-    return "\n".join([*lines, "", note])
+    return "\n".join([*lines[1:], "", note])
+
+
+def score(row: Mapping[str, Any]) -> str:
+    """The mean over seeds and epochs."""
+    return f"{round(np.asarray(row['scores']).mean(), 2) + 0.0:.2f}"  # 0.0 makes 0 of -0
+
+
+def reached(row: Mapping[str, Any], total_steps: int) -> str:
+    """Steps and seconds to half of what is possible."""
+    share = epochs_to(REACHED, np.asarray(row["scores"])) / NUM_EPOCHS
+    if not np.isfinite(share):
+        return "–"
+    return f"{spaced(share * total_steps)} steps, {share * row['seconds']:.2f} s"
+
+
+def spaced(number: float) -> str:
+    """A whole number with spaces between its thousands."""
+    return f"{number:,.0f}".replace(",", " ")
 
 
 def draw(record: Mapping[str, Any], folder: Path) -> None:

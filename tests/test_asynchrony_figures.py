@@ -57,12 +57,14 @@ def test_the_table_by_hand() -> None:
     slow = row("workers", "1 worker", 8.0, [0.25, 0.5] + [0.5] * 14)
     fast = row("workers", "2 workers", 2.0, [0.5] + [0.75] * 15)
     never = row("steps", "one step", 2.0, [0.25] * 16)
-    record = {"num_seeds": 1, "total_steps": 5120, "rows": [slow, fast, never]}
-    lines = figures.table(record).splitlines()[2:]
-    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[:3]]
-    assert cells[0] == ["workers", "1 worker", "Catch", "0.48", "640", "1.00", "1.0"]
-    assert cells[1] == ["workers", "2 workers", "Catch", "0.73", "320", "0.12", "8.0"]
-    assert cells[2] == ["steps", "one step", "Catch", "0.25", "–", "–", "–"]
+    other = row("workers", "1 worker", 4.0, [1.0] * 16) | {"task": "cartpole"}
+    record = {"num_seeds": 1, "total_steps": 5120, "rows": [other, slow, fast, never]}
+    lines = figures.table(record).splitlines()
+    assert "CartPole-v1: score" in lines[0]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:5]]
+    assert cells[0] == ["1 worker", "1.00", "160 steps, 0.12 s", "0.48", "640 steps, 1.00 s"]
+    assert cells[1] == ["2 workers", "–", "–", "0.73", "320 steps, 0.12 s"]
+    assert cells[2] == ["one step", "–", "–", "0.25", "–"]
 
 
 def test_a_small_run_leaves_record_figures_and_table(

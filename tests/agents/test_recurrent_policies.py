@@ -19,8 +19,6 @@ from purejaxrl.environments import vectorise
 from purejaxrl.training import Settings, loop
 from purejaxrl.types import Array, Key, PyTree
 
-pytestmark = pytest.mark.optimised
-
 SMALL: dict[str, Any] = {"hidden_sizes": (), "cell_size": 8}
 
 
@@ -112,10 +110,8 @@ def test_a_beginning_is_told_from_what_follows(
         monkeypatch.setattr(actor_critic, "select", broken)
     # As it is without its own jit, which would remember an update that was compiled whole.
     plain: Any = SimpleNamespace(**vars(agent) | {"update": inspect.unwrap(agent.update)})
-    settings = Settings(
-        total_steps=16_000, num_envs=16, rollout_length=5, num_epochs=1, evaluation_episodes=0
-    )
-    made = loop.Loop(plain, config, vectorise(Beginnings(), 16), settings)
+    settings = Settings(total_steps=8_000, num_envs=8, rollout_length=5, num_epochs=1, evaluation_episodes=0)
+    made = loop.Loop(plain, config, vectorise(Beginnings(), 8), settings)
 
     @jax.jit
     def earned(keys: Key) -> tuple[Array, Array]:
