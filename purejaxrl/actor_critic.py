@@ -10,7 +10,7 @@ nothing is remembered, steps in whatever order.
 
 from __future__ import annotations
 
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 import flax.linen as nn
 import gymnasium
@@ -76,7 +76,7 @@ def check(config: NetworkConfig) -> None:
     """Raises InvalidInput where a field that describes the network is out of its range."""
     checks.one_of(config, "activation", networks.ACTIVATIONS)
     checks.one_of(config, "initialiser", networks.INITIALISERS)
-    checks.one_of(config, "cell", ("none", "lstm", "gru"))
+    checks.one_of(config, "cell", get_args(MemoryName))
     checks.whole(config, 1, "hidden_sizes", "cell_size", "head_sizes")
     checks.beside(config, "network", *BUILT)
     if config.cell == "none":
@@ -151,8 +151,14 @@ def check_own(network: nn.Module, observation: Array, head: Head) -> None:
     """Raises InvalidInput where a network of one's own does not give what it should."""
     outputs: Any = {"policy": head.example(), "value": jnp.float32(0.0)}
     inputs: Any = {"observation": observation}
-    if hasattr(network, "initial_carry"):
-        carry = network.initial_carry()
+    if isinstance(network, nn.Module) and remembers(network):
+        try:
+            carry = jax.tree.map(jnp.asarray, network.initial_carry())  # type: ignore[attr-defined]
+        except Exception as error:  # whatever a method of somebody's own raises
+            raise InvalidInput(
+                f"initial_carry of network {type(network).__name__} must be arrays of what it remembers as an"
+                f" episode begins: {type(error).__name__}: {error}"
+            ) from error
         inputs = {"carry": carry} | inputs
         outputs = {"carry": carry, "policy and value": tuple(outputs.values())}
     check_network(network, inputs, outputs)
@@ -181,16 +187,29 @@ def initial_carry(network: Any, number: int) -> PyTree:
 def look(
     network: nn.Module, params: PyTree, carry: PyTree, observation: PyTree
 ) -> tuple[PyTree, Distribution, Array]:
-    """What is remembered after observations ``[B, …]``, their policies, and their values ``[B]``."""
+    """What is remembered after observations ``[B, …]``, their policies, and their values ``[B]``.
+
+    A ``carry`` of ``()`` is that of episodes that begin.
+    """
     if not remembers(network):
         policy, value = networks.apply(network, params, observation)
         return carry, policy, value
+    if isinstance(carry, tuple) and not carry:
+        carry = initial_carry(network, len(jax.tree.leaves(observation)[0]))
     carry, (policy, value) = networks.apply(network, params, carry, observation)
     return carry, policy, value
 
 
 def trajectories(rollout: Transition) -> Transition:
-    """A rollout ``[T, B]`` as rows ``[B, T]``: an axis B that is sharded over devices stays so."""
+    """A rollout ``[T, B]`` as rows ``[B, T]``: an axis B that is sharded over devices stays so.
+
+    Raises:
+        InvalidInput: it has other axes, or is empty.
+    """
+    shape = jnp.shape(rollout.reward)
+    if len(shape) != 2 or 0 in shape:
+        raise InvalidInput(f"a rollout has axes [T, B], of one step or more; its rewards are {list(shape)}")
+    rollout = jax.tree.map(jnp.asarray, rollout)
     return jax.tree.map(lambda leaf: leaf.swapaxes(0, 1), rollout)
 
 
@@ -263,7 +282,9 @@ def entropies(policy: Distribution) -> Array:
 
 def standardise(x: Array) -> Array:
     """Less its mean, over its deviation; 0 where all are equal."""
-    return (x - jnp.mean(x)) / (jnp.std(x) + 1e-8)
+    # Of equal numbers mean and deviation are both off by rounding, and a quotient of these errors is no 0.
+    equal = jnp.all(x == jnp.ravel(x)[0])
+    return jnp.where(equal, 0.0, (x - jnp.mean(x)) / (jnp.std(x) + 1e-8))
 
 
 def flat(tree: PyTree) -> PyTree:

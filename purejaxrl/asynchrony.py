@@ -62,8 +62,8 @@ def turns(
         synchronise: whether a worker copies the shared parameters after its turn.
 
     Returns:
-        The shared State; the copies; and how far these were from the shared parameters as they were used,
-        the mean over workers of the Euclidean distance.
+        The shared State, with the means of the turns' figures; the copies; and how far these were from the
+        shared parameters as they were used, the mean over workers of the Euclidean distance.
     """
     workers = len(jax.tree.leaves(local)[0])
 
@@ -78,7 +78,7 @@ def turns(
         return shared, copied, distance
     gradients, info = jax.vmap(of_worker)(local, batches)
 
-    def turn(carry: tuple[Any, PyTree], worker: Array) -> tuple[tuple[Any, PyTree], Array]:
+    def turn(carry: tuple[Any, PyTree], worker: Array) -> tuple[tuple[Any, PyTree], tuple[Array, PyTree]]:
         shared, local = carry
         of_turn, figures, own = jax.tree.map(lambda leaf: leaf[worker], (gradients, info, local))
         distance = optax.tree.norm(jax.tree.map(jnp.subtract, own, shared.params))
@@ -89,8 +89,9 @@ def turns(
             own,
             shared.params,
         )
-        return (shared, copied), distance
+        return (shared, copied), (distance, shared.info)
 
     order = jax.random.permutation(key, workers)
-    (shared, local), distances = jax.lax.scan(turn, (shared, local), order)
+    (shared, local), (distances, infos) = jax.lax.scan(turn, (shared, local), order)
+    shared = dataclasses.replace(shared, info=jax.tree.map(jnp.mean, infos))
     return shared, local, jnp.mean(distances)

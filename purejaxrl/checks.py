@@ -121,9 +121,17 @@ def beside(config: Any, given: str, *names: str) -> None:
             )
 
 
+def falls(config: Any, end: str, steps: str) -> None:
+    """Checks that where something ends is given only where it is said when."""
+    value = getattr(config, end)
+    known = getattr(config, steps) is None and not isinstance(value, jax.core.Tracer)
+    if known and np.any(value != default_of(config, end)):
+        raise InvalidInput(f"{end}={value!r} does nothing without {steps}: give that, too")
+
+
 def one_of(config: Any, name: str, choices: Iterable[str]) -> None:
     """Checks that a field is one of the named choices."""
-    if getattr(config, name) not in choices:
+    if getattr(config, name) not in tuple(choices):
         raise InvalidInput(f"{name} must be one of {', '.join(choices)}, not {getattr(config, name)!r}")
 
 

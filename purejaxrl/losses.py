@@ -114,7 +114,7 @@ def clipped_surrogate(log_ratio: Array, advantage: Array, clip: Array | float) -
     chex.assert_rank([log_ratio, advantage, clip], 0)
     chex.assert_type([log_ratio, advantage, clip], float)
     advantage = jax.lax.stop_gradient(advantage)
-    ratio = jnp.exp(log_ratio)
+    ratio = jnp.exp(jnp.minimum(log_ratio, 80.0))  # beyond which 0 · ∞ would be its gradient
     return -jnp.minimum(ratio * advantage, jnp.clip(ratio, 1 - clip, 1 + clip) * advantage)
 
 

@@ -341,6 +341,7 @@ def ppo_zoo(space: gymnasium.Space[Any]) -> Preset:
             clip_steps=updates,
             discount=0.98,
             gae_lambda=0.8,
+            value_coefficient=1.0,  # of half the squared error: the zoo has a half of all of it
             entropy_coefficient=0.0,
             passes=20,
             minibatches=1,
@@ -365,7 +366,14 @@ def trpo_zoo(space: gymnasium.Space[Any]) -> Preset:
     """TRPO for CartPole: 2 environments, 512 steps, 20 passes of the value over all of them."""
     del space
     return Preset(
-        config=trpo.Config(gae_lambda=0.98, damping=1e-3, passes=20, minibatches=2),
+        config=trpo.Config(
+            gae_lambda=0.98,
+            damping=1e-3,
+            conjugate_steps=15,
+            backtrack_coefficient=0.8,
+            passes=20,
+            minibatches=2,
+        ),
         settings=Settings(total_steps=96 * 1024, num_envs=2, rollout_length=512, num_epochs=16),
         source="rl-baselines3-zoo, hyperparams/trpo.yml (CartPole-v1)",
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from purejaxrl.types import Array, Key
+from purejaxrl.types import Array, InvalidInput, Key
 
 
 def numbered_keys(key: Key, first: Array | int, number: int) -> Key:
@@ -42,6 +42,27 @@ def shuffled(key: Key, size: int) -> Array:
     lowest = jnp.uint32(2**width - 1)
     bits = jax.random.bits(key, (size,), jnp.uint32) & ~lowest
     return (jnp.sort(bits | jnp.arange(size, dtype=jnp.uint32)) & lowest).astype(jnp.int32)
+
+
+def minibatches(key: Key, update: Array, passes: int, parts: int, size: int, what: str = "steps") -> Array:
+    """Indices ``[passes · parts, size / parts]``: every pass over a rollout is in an order of its own.
+
+    Args:
+        key: folded with the pass, of all updates' passes.
+        update: the number of the update.
+        passes: times that everything is learnt.
+        parts: minibatches of a pass.
+        size: how many there are to learn.
+        what: these are, in errors.
+
+    Raises:
+        InvalidInput: they cannot be divided so.
+    """
+    if size % parts:
+        raise InvalidInput(f"a rollout of {size} {what} cannot be divided into minibatches = {parts}")
+    keys = numbered_keys(key, update * passes, passes)
+    order = jax.vmap(lambda key: shuffled(key, size))(keys)
+    return order.reshape(passes * parts, -1)
 
 
 def epsilon_greedy(key: Key, values: Array, epsilon: Array | float) -> Array:

@@ -106,6 +106,10 @@ WIDE, NARROW = [0.0, 0.0, 3.0], [5.0, 5.0, 5.0]
         (WIDE, Published(0.0), "pass: inside the interval"),
         (WIDE, Published(3.2), "miss: the interval ends 0.2 below"),
         (WIDE, Published(-0.5), "miss (better): the interval ends 0.5 above"),
+        # All are 500 but for what float32 loses, and one that is not.
+        ([499.99997] * 3, Published(500.0), "pass: inside the interval"),
+        ([499.99997] * 3, Published(500.0, rule="at least"), "pass: the mean reaches it"),
+        ([499.99] * 3, Published(500.0), "miss: the interval ends 0.01 below"),
         # However little the published value is sure of, it is inside or not.
         (WIDE, Published(3.15, 0.4, "standard error"), "miss: the interval ends 0.15 below"),
         (WIDE, Published(-0.1, 5.0, "standard error"), "miss (better): the interval ends 0.1 above"),

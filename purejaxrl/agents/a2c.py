@@ -58,7 +58,7 @@ class Config:
     torso: networks.TorsoName = static("auto")
     """What reads the observation; auto chooses by its shape."""
     initialiser: networks.InitialiserName = static("xavier")
-    """How weights begin."""
+    """How weights begin; heads begin small whatever it is, and cells as LeCun has it."""
     shared_torso: bool = static(False)
     """Whether policy and value share the torso."""
     policy: PolicyName = static("auto")
@@ -129,14 +129,15 @@ def check(config: Config) -> None:
     checks.within(config, 0, jnp.inf, "optimiser_epsilon", "learning_rate_steps", exclusive=True)
     checks.within(config, 0, jnp.inf, "max_gradient_value", "max_gradient_norm", exclusive=True)
     checks.one_of(config, "optimiser", ("rmsprop", "adam"))
+    checks.falls(config, "learning_rate_end", "learning_rate_steps")
     checks.flags(config)
     actor_critic.check(config)
 
 
 def memory(config: Config) -> LastRollout:
-    """The rollout that feeds :func:`update`."""
+    """The rollout that feeds :func:`update`, once."""
     del config
-    return LastRollout()
+    return LastRollout(once=True)
 
 
 def initial_carry(state: State, num_envs: int) -> PyTree:

@@ -136,12 +136,13 @@ def update(state: State, rollout: Transition) -> State:
         InvalidInput: the environments cannot be shared out evenly.
     """
     config = state.config
+    known = dataclasses.replace(state.shared, config=config)
     order_key = jax.random.fold_in(state.key, state.step)
     step = state.step + 1
     synchronise = step % jnp.int32(config.synchronise_every) == 0
     shared, local, staleness = asynchrony.turns(
         a2c,
-        state.shared,
+        known,
         state.local,
         asynchrony.share_out(rollout, config.workers, axis=1),
         order_key,

@@ -22,7 +22,7 @@ from purejaxrl.action_distributions import PolicyName, make_head
 from purejaxrl.checks import static
 from purejaxrl.memory import LastRollout
 from purejaxrl.optimisers import descend
-from purejaxrl.sampling import numbered_keys, shuffled
+from purejaxrl.sampling import minibatches
 from purejaxrl.types import Array, InvalidInput, Key, PyTree, Transition
 
 
@@ -30,13 +30,14 @@ from purejaxrl.types import Array, InvalidInput, Key, PyTree, Transition
 class Config:
     """Hyperparameters. Numbers are leaves, to be swept under vmap; what fixes a shape is static.
 
-    The defaults are CleanRL's for classic control (``cleanrl/ppo.py``), without its annealing.
+    The defaults are CleanRL's for classic control (``cleanrl/ppo.py``), without its annealing and its
+    clipping of values.
     """
 
     learning_rate: float = 2.5e-4
     """Step size of Adam at the first update."""
     learning_rate_end: float = 0.0
-    """Step size once it has fallen."""
+    """Step size that it goes to."""
     learning_rate_steps: float | None = None
     """Calls of update over which it falls, linearly; None keeps it."""
     discount: float = 0.99
@@ -46,7 +47,7 @@ class Config:
     clip: float = 0.2
     """ε: ratios of probabilities count between 1 - ε and 1 + ε."""
     clip_end: float = 0.0
-    """ε once it has fallen."""
+    """What ε goes to."""
     clip_steps: float | None = None
     """Calls of update over which it falls, linearly; None keeps it."""
     value_clip: float | None = None
@@ -56,8 +57,8 @@ class Config:
     entropy_coefficient: float = 0.01
     """Weight of the entropy bonus."""
     target_kl: float | None = None
-    """Once the KL divergence from the policy that acted, as a minibatch tells it, is above this, an update
-    makes no further steps; None lets it go on."""
+    """Once the KL divergence from the policy that acted, as a minibatch tells it before its step, is above
+    this, an update makes no further steps; None lets it go on."""
     max_gradient_norm: float | None = 0.5
     """Bound on the global norm of the gradient; None leaves it."""
     optimiser_epsilon: float = 1e-5
@@ -76,7 +77,7 @@ class Config:
     torso: networks.TorsoName = static("auto")
     """What reads the observation; auto chooses by its shape."""
     initialiser: networks.InitialiserName = static("orthogonal")
-    """How weights begin."""
+    """How weights begin; heads begin small whatever it is, and cells as LeCun has it."""
     shared_torso: bool = static(False)
     """Whether policy and value share the torso."""
     policy: PolicyName = static("auto")
@@ -115,7 +116,7 @@ FIGURES = (
     "value_loss",
     "entropy",
     "kl",
-    "clipped",
+    "clip_fraction",
     "explained_variance",
     "gradient_norm",
     "steps",
@@ -160,14 +161,16 @@ def check(config: Config) -> None:
     checks.within(config, 0, jnp.inf, "learning_rate_steps", "clip_steps", exclusive=True)
     checks.whole(config, 1, "passes", "minibatches")
     checks.one_of(config, "advantage_normalisation", ("minibatch", "rollout", "none"))
+    checks.falls(config, "learning_rate_end", "learning_rate_steps")
+    checks.falls(config, "clip_end", "clip_steps")
     checks.flags(config)
     actor_critic.check(config)
 
 
 def memory(config: Config) -> LastRollout:
-    """The rollout that feeds :func:`update`."""
+    """The rollout that feeds :func:`update`, once."""
     del config
-    return LastRollout()
+    return LastRollout(once=True)
 
 
 def initial_carry(state: State, num_envs: int) -> PyTree:
@@ -222,19 +225,14 @@ def update(state: State, rollout: Transition) -> State:
     """
     config = state.config
     rows = prepare(state, rollout)
-    number = len(rows.value)
-    if number % config.minibatches:
-        what = "environments" if actor_critic.remembers(state.network) else "steps"
+    what = "environments" if actor_critic.remembers(state.network) else "steps"
+    parts = minibatches(state.key, state.step, config.passes, config.minibatches, len(rows.value), what)
+    alone = {"minibatch": config.minibatches, "rollout": 1}.get(config.advantage_normalisation)
+    if rows.value.size == alone:
         raise InvalidInput(
-            f"a rollout of {number} {what} cannot be divided into minibatches = {config.minibatches}"
+            f"advantages cannot be normalised over a {config.advantage_normalisation} of one step: have fewer"
+            f" minibatches than {config.minibatches}, longer rollouts, or advantage_normalisation='none'"
         )
-    if config.advantage_normalisation == "minibatch" and rows.value.size == config.minibatches:
-        raise InvalidInput(
-            f"minibatches = {config.minibatches} of one step each have no deviation: have fewer, or let"
-            " advantage_normalisation be 'rollout' or 'none'"
-        )
-    keys = numbered_keys(state.key, state.step * config.passes, config.passes)
-    order = jax.vmap(lambda key: shuffled(key, number))(keys)
     transform = optimiser(config, state.step)
 
     def learn(
@@ -249,13 +247,12 @@ def update(state: State, rollout: Transition) -> State:
             after = jax.tree.map(lambda new, old: jnp.where(going, new, old), after, [*carry[:2]])
         return (*after, going), info | {"loss": value, "gradient_norm": norm, "steps": going}
 
-    parts = order.reshape(config.passes * config.minibatches, -1)
     carry = (state.params, state.optimiser_state, jnp.bool_(True))
     (params, optimiser_state, _), infos = jax.lax.scan(learn, carry, parts)
     made = infos.pop("steps").astype(jnp.float32)
     # Of the steps that were made, and of the first that was not, which says why.
-    looked_at = jnp.concatenate([jnp.ones(1), made[:-1]])
-    info = jax.tree.map(lambda leaf: jnp.sum(looked_at * leaf) / jnp.sum(looked_at), infos)
+    looked_at = jnp.concatenate([jnp.ones(1), made[:-1]]) > 0
+    info = jax.tree.map(lambda leaf: jnp.mean(leaf, where=looked_at), infos)
     info |= {"explained_variance": explained_variance(rows), "steps": jnp.sum(made)}
     return dataclasses.replace(
         state, params=params, optimiser_state=optimiser_state, step=state.step + 1, info=info
@@ -303,7 +300,7 @@ def objective(params: PyTree, state: State, rows: Rows) -> tuple[Array, dict[str
         "entropy": entropy,
         # Of actions that the old policy drew; no term is below 0, so that the mean varies little.
         "kl": jnp.mean(ratio - 1 - difference),
-        "clipped": jnp.mean(jnp.abs(ratio - 1) > clip),
+        "clip_fraction": jnp.mean(jnp.abs(ratio - 1) > clip),
     }
     total = policy_loss + config.value_coefficient * value_loss - config.entropy_coefficient * entropy
     return total, info

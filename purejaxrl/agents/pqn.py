@@ -127,6 +127,7 @@ def check(config: Config) -> None:
     checks.one_of(config, "optimiser", get_args(OptimiserName))
     checks.whole(config, 1, "passes", "minibatches", "hidden_sizes")
     checks.beside(config, "network", "normalisation", "hidden_sizes", "torso", "initialiser")
+    checks.falls(config, "learning_rate_end", "learning_rate_steps")
 
 
 def make_network(config: Config, observation_space: gymnasium.Space[Any], num_actions: int) -> nn.Module:

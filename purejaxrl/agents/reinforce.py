@@ -156,6 +156,8 @@ def check(config: Config) -> None:
     checks.one_of(config, "activation", networks.ACTIVATIONS)
     checks.one_of(config, "initialiser", networks.INITIALISERS)
     checks.whole(config, 1, "value_steps", "hidden_sizes")
+    checks.falls(config, "learning_rate_end", "learning_rate_steps")
+    checks.falls(config, "entropy_coefficient_end", "entropy_coefficient_steps")
     checks.flags(config)
     if config.returns == "trajectory" and (config.discount_steps or config.baseline in VALUES_OF_TIMES):
         what = "discount_steps" if config.discount_steps else f"baseline={config.baseline!r}"
@@ -193,7 +195,7 @@ OF_OTHER_EPISODES = ("constant", "optimal", "time")
 
 def memory(config: Config) -> LastRollout:
     """The episodes that feed :func:`update`."""
-    return FirstEpisodes() if config.episodes == "first" else LastRollout()
+    return FirstEpisodes(once=True) if config.episodes == "first" else LastRollout(once=True)
 
 
 def act(

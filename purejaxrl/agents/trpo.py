@@ -6,7 +6,7 @@ Source: Schulman et al. (2015), "Trust region policy optimization", section 6 an
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, Literal
 
 import flax.linen as nn
 import gymnasium
@@ -20,7 +20,7 @@ from purejaxrl.action_distributions import Distribution, PolicyName, make_head
 from purejaxrl.checks import static
 from purejaxrl.memory import LastRollout
 from purejaxrl.optimisers import descend
-from purejaxrl.sampling import numbered_keys, shuffled
+from purejaxrl.sampling import minibatches
 from purejaxrl.types import Array, InvalidInput, Key, PyTree, Transition
 
 
@@ -36,20 +36,21 @@ class Config:
     """δ, how far an update may take the policy: the mean KL divergence over the rollout's observations."""
     damping: float = 0.1
     """What is added to the diagonal of the Fisher matrix."""
-    shrinking: float = 0.5
-    """What a step is multiplied by that goes too far or gains nothing, in (0, 1)."""
+    backtrack_coefficient: float = 0.5
+    """What a step is multiplied by that goes too far or gains nothing, in (0, 0.99]."""
     value_learning_rate: float = 1e-3
     """Step size of the value's optimiser, which is Adam."""
     conjugate_steps: int = static(10)
-    """Steps of the conjugate gradient method."""
-    line_steps: int = static(10)
+    """Steps of the conjugate gradient method. Many more than the policy has curvature for, without damping,
+    add up rounding errors."""
+    backtrack_steps: int = static(10)
     """Lengths that are tried before the policy is left as it is."""
     passes: int = static(10)
     """Times that the value learns each step of a rollout."""
     minibatches: int = static(4)
     """Parts that it learns a rollout in, one after another."""
-    normalise_advantages: bool = static(True)
-    """Whether a rollout's advantages are made to have mean 0 and deviation 1."""
+    advantage_normalisation: Literal["rollout", "none"] = static("rollout")
+    """Over what advantages are made to have mean 0 and deviation 1."""
     policy: PolicyName = static("auto")
     """The distribution of actions: categorical where they are Discrete; in a Box gaussian (with deviations
     that do not depend on the observation), state_gaussian (that do), tanh_gaussian or beta (within bounds);
@@ -83,8 +84,8 @@ class State:
     info: dict[str, Array]  # figures of the last update
 
 
-FIGURES = ("gain", "kl", "entropy", "value_loss", "gradient_norm", "shortenings", "accepted")
-"""What ``info`` has: ``gain`` is how much larger the surrogate is than it was; ``shortenings`` how many times
+FIGURES = ("gain", "kl", "entropy", "value_loss", "gradient_norm", "backtracks", "accepted")
+"""What ``info`` has: ``gain`` is how much larger the surrogate is than it was; ``backtracks`` how many times
 the step was shortened; ``accepted`` 1 where one was taken and 0 where the policy stayed."""
 
 
@@ -125,19 +126,19 @@ def check(config: Config) -> None:
     checks.within(config, 0, jnp.inf, "max_kl", exclusive=True)
     checks.within(config, 0, jnp.inf, "damping", "value_learning_rate")
     checks.finite(config, "max_kl", "damping", "value_learning_rate")
-    checks.within(config, 0, 0.99, "shrinking", exclusive=True)
-    checks.whole(config, 1, "conjugate_steps", "line_steps", "passes", "minibatches", "hidden_sizes")
+    checks.within(config, 0, 0.99, "backtrack_coefficient", exclusive=True)
+    checks.whole(config, 1, "conjugate_steps", "backtrack_steps", "passes", "minibatches", "hidden_sizes")
     checks.one_of(config, "activation", networks.ACTIVATIONS)
     checks.one_of(config, "initialiser", networks.INITIALISERS)
-    checks.flags(config)
+    checks.one_of(config, "advantage_normalisation", ("rollout", "none"))
     if config.network is not None and config.value_network is not None:
         checks.beside(config, "network", "hidden_sizes", "activation", "torso", "initialiser")
 
 
 def memory(config: Config) -> LastRollout:
-    """The rollout that feeds :func:`update`."""
+    """The rollout that feeds :func:`update`, once."""
     del config
-    return LastRollout()
+    return LastRollout(once=True)
 
 
 def act(
@@ -166,10 +167,7 @@ def update(state: State, rollout: Transition) -> State:
     config = state.config
     rows = actor_critic.trajectories(rollout)
     size = rows.reward.size
-    if size % config.minibatches:
-        raise InvalidInput(
-            f"a rollout of {size} steps cannot be divided into minibatches = {config.minibatches}"
-        )
+    parts = minibatches(state.key, state.step, config.passes, config.minibatches, size)
     v_tm1, v_t = (
         networks.apply(state.value_network, state.value_params, actor_critic.flat(seen)).reshape(
             rows.reward.shape
@@ -178,10 +176,15 @@ def update(state: State, rollout: Transition) -> State:
     )
     advantage = actor_critic.advantages(rows, config.discount, config.gae_lambda, v_tm1, v_t)
     observation, action, target = actor_critic.flat((rows.observation, rows.action, advantage + v_tm1))
-    if config.normalise_advantages:
+    if config.advantage_normalisation == "rollout":
+        if size == 1:
+            raise InvalidInput(
+                "advantages cannot be normalised over a rollout of one step: have longer ones, or"
+                " advantage_normalisation='none'"
+            )
         advantage = actor_critic.standardise(advantage)
     params, info = improve(state, observation, action, advantage.reshape(-1))
-    value_params, value_optimiser_state, value_loss = fit(state, observation, target)
+    value_params, value_optimiser_state, value_loss = fit(state, observation, target, parts)
     return dataclasses.replace(
         state,
         params=params,
@@ -224,7 +227,7 @@ def improve(
     longest = jnp.where(square > 0, jnp.sqrt(2 * config.max_kl / jnp.where(square > 0, square, 1.0)), 0.0)
 
     def candidate(number: Array) -> PyTree:
-        length = longest * config.shrinking**number
+        length = longest * config.backtrack_coefficient**number
         return jax.tree.map(lambda leaf, along: leaf + length * along, state.params, direction)
 
     def accepted(number: Array) -> Array:
@@ -232,17 +235,17 @@ def improve(
         return (divergence(params) <= config.max_kl) & (surrogate(params) > start)
 
     def go_on(number: Array) -> Array:
-        return (number < config.line_steps) & ~accepted(number)
+        return (number < config.backtrack_steps) & ~accepted(number)
 
     number = jax.lax.while_loop(go_on, lambda number: number + 1, jnp.int32(0))
-    taken = number < config.line_steps
+    taken = number < config.backtrack_steps
     params = jax.tree.map(lambda new, leaf: jnp.where(taken, new, leaf), candidate(number), state.params)
     return params, {
         "gain": surrogate(params) - start,
         "kl": divergence(params),
         "entropy": jnp.mean(jax.vmap(kind.entropy)(old)),
         "gradient_norm": optax.tree.norm(gradient),
-        "shortenings": number.astype(jnp.float32),
+        "backtracks": number.astype(jnp.float32),
         "accepted": taken.astype(jnp.float32),
     }
 
@@ -252,11 +255,12 @@ def policy(state: State, params: PyTree, observation: PyTree) -> Distribution:
     return networks.apply(state.network, params, observation)
 
 
-def fit(state: State, observation: PyTree, target: Array) -> tuple[PyTree, PyTree, Array]:
-    """The value's parameters after its steps towards targets ``[N]``, Adam's state, and the mean loss."""
+def fit(state: State, observation: PyTree, target: Array, parts: Array) -> tuple[PyTree, PyTree, Array]:
+    """The value's parameters after a step towards targets ``[N]`` for each of the ``parts`` of them.
+
+    Returns also Adam's state, and the mean loss.
+    """
     config = state.config
-    keys = numbered_keys(state.key, state.step * config.passes, config.passes)
-    order = jax.vmap(lambda key: shuffled(key, len(target)))(keys)
 
     def learn(carry: tuple[PyTree, PyTree], index: Array) -> tuple[tuple[PyTree, PyTree], Array]:
         params, optimiser_state = carry
@@ -272,6 +276,5 @@ def fit(state: State, observation: PyTree, target: Array) -> tuple[PyTree, PyTre
         return (params, optimiser_state), value
 
     start = (state.value_params, state.value_optimiser_state)
-    parts = order.reshape(config.passes * config.minibatches, -1)
     (params, optimiser_state), errors = jax.lax.scan(learn, start, parts)
     return params, optimiser_state, jnp.mean(errors)

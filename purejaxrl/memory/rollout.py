@@ -18,6 +18,8 @@ class LastRollout:
     """Feeds an update the rollout ``[T, B]`` that was collected just before it, in order."""
 
     warmup_steps: int = 0
+    once: bool = False
+    """Whether an update is of the policy that acted, so that a second one of the same rollout is not."""
 
     def warmup(self, rollout_length: int, num_envs: int) -> int:
         del rollout_length, num_envs

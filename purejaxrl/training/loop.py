@@ -13,7 +13,9 @@ from typing import Any, Protocol, runtime_checkable
 
 import gymnasium
 import jax
+import jax.core
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 
 from purejaxrl import networks
@@ -124,6 +126,25 @@ class Loop:
                 f"the environment is a batch of {self.environment.num_envs}, not of"
                 f" num_envs = {self.settings.num_envs}"
             )
+        updates = self.settings.updates_per_iteration
+        if getattr(self.memory, "once", False) and updates != 1:
+            raise InvalidInput(
+                f"updates_per_iteration must be 1, not {updates}: an update is of the policy that acted, and"
+                " the first one changes it"
+            )
+        self.check_schedules(updates * self.settings.num_epochs * self.iterations_per_epoch)
+
+    def check_schedules(self, updates: int) -> None:
+        """Raises InvalidInput where a step that falls to 0 is there long before the run's end."""
+        for name in ("learning_rate", "clip"):
+            steps, end = (getattr(self.config, f"{name}_{what}", None) for what in ("steps", "end"))
+            if steps is None or isinstance(steps, jax.core.Tracer) or isinstance(end, jax.core.Tracer):
+                continue
+            if np.any((np.asarray(steps) < updates) & (np.asarray(end) == 0)):
+                raise InvalidInput(
+                    f"{name}_steps={steps!r} leaves nothing to learn by after as many of the run's {updates}"
+                    f" updates: let it be {updates}, or {name}_end more than 0"
+                )
 
     def check(self) -> None:
         """Traces a run without compiling it, so that what cannot work says so at once."""

@@ -67,6 +67,28 @@ def test_a_round_is_one_turn_after_another() -> None:
     assert seen == {(0, 1), (1, 0)}
 
 
+def test_each_worker_acts_by_its_own_copy_where_its_gradients_are_of() -> None:
+    state = make(2)
+    sure = jnp.stack([jnp.tile(jnp.array([20.0, -20.0]), (8, 1)), jnp.tile(jnp.array([-20.0, 20.0]), (8, 1))])
+    local: Any = {"params": {"logits": sure, "v": jnp.zeros((2, 8))}}
+    shared: Any = {"params": {"logits": jnp.tile(jnp.array([0.0, 1.0]), (8, 1)), "v": jnp.zeros(8)}}
+    state = dataclasses.replace(state, local=local, shared=dataclasses.replace(state.shared, params=shared))
+    seen = jnp.zeros(6, jnp.int32)
+    np.testing.assert_array_equal(a3c.act(state, seen, jax.random.key(0), 0)[0], [0, 0, 0, 1, 1, 1])
+    np.testing.assert_array_equal(a3c.greedy(state, seen)[0], 1)  # what is shared
+
+
+def test_figures_are_of_all_workers_and_hyperparameters_of_the_state() -> None:
+    state = make(2, learning_rate=0.0)
+    alone = [a2c.update(state.shared, one_environment(worker)).info["value_loss"] for worker in range(2)]
+    assert alone[0] != alone[1]
+    np.testing.assert_allclose(a3c.update(state, ROLLOUT).info["value_loss"], np.mean(alone), rtol=1e-6)
+    moving = make(2, learning_rate=1.0)
+    still = dataclasses.replace(moving, config=moving.config.replace(learning_rate=jnp.float32(0.0)))
+    assert close(a3c.update(still, ROLLOUT).params, moving.params)
+    assert not close(a3c.update(moving, ROLLOUT).params, moving.params)
+
+
 def test_staleness_is_the_distance_of_the_copies() -> None:
     state = make(1)
     moved = jax.tree.map(lambda leaf: leaf + 3.0, state.local)
@@ -114,7 +136,7 @@ def run(agent: Any, config: Any) -> Any:
 
 
 def test_with_one_worker_it_is_a2c_to_the_bit() -> None:
-    falling: dict[str, Any] = {"hidden_sizes": (8,), "learning_rate_steps": 60}  # of a hundred
+    falling: dict[str, Any] = {"hidden_sizes": (8,), "learning_rate_steps": 60, "learning_rate_end": 1e-4}
     alone, metrics = run(a3c, a3c.Config(**falling, workers=1))
     expected, others = run(a2c, a2c.Config(**falling))
     jax.tree.map(np.testing.assert_array_equal, alone.agent.params, expected.agent.params)

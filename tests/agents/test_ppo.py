@@ -11,10 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import rlax
-from tables import ROLLOUT, a2c_state, ppo_state, tree
+from tables import ROLLOUT, a2c_state, ppo_state, rows, tree
 
-from purejaxrl import environments, losses
+from purejaxrl import actor_critic, environments, losses
 from purejaxrl.agents import a2c, ppo
+from purejaxrl.optimisers import descend
+from purejaxrl.sampling import minibatches
 from purejaxrl.training import Loop, Settings
 from purejaxrl.types import InvalidInput, Transition
 
@@ -93,7 +95,7 @@ def test_the_objective_term_by_term(normalisation: Any, value_clip: float | None
     close(info["value_loss"], 0.5 * error.mean())
     close(info["entropy"], entropy)
     close(info["kl"], (ratio - 1 - log_ratio).mean())
-    close(info["clipped"], np.mean(np.abs(ratio - 1) > 0.2))
+    close(info["clip_fraction"], np.mean(np.abs(ratio - 1) > 0.2))
     close(value, policy_loss + 0.7 * 0.5 * error.mean() - 0.01 * entropy)
 
 
@@ -136,6 +138,57 @@ def test_it_stops_once_the_policy_has_moved_far() -> None:
     assert stopped.info["kl"] < kls[3].info["kl"]
 
 
+def test_the_order_is_another_in_each_pass_and_has_everything_once() -> None:
+    orders = np.asarray(minibatches(jax.random.key(0), jnp.int32(3), 4, 2, 10)).reshape(4, 10)
+    np.testing.assert_array_equal(np.sort(orders, axis=1), np.tile(np.arange(10), (4, 1)))
+    assert len(np.unique(orders, axis=0)) == 4
+    next_update = np.asarray(minibatches(jax.random.key(0), jnp.int32(4), 4, 2, 10)).reshape(4, 10)
+    assert len(np.unique(np.concatenate([orders, next_update]), axis=0)) == 8
+
+
+def test_what_is_stopped_stays_stopped() -> None:
+    """Minibatch after minibatch by hand: once one is too far, none of those after it counts, near or far."""
+    given: dict[str, Any] = {"passes": 4, "minibatches": 2, "learning_rate": 0.3, "clip": 1.0}
+
+    def begun(**config: Any) -> ppo.State:
+        return dataclasses.replace(ppo_state(**given, **config), key=jax.random.key(2))
+
+    state = begun()
+    prepared, transform = ppo.prepare(state, ROLLOUT), ppo.optimiser(state.config, state.step)
+    params, optimiser_state, kls, seen = state.params, state.optimiser_state, [], []
+    for part in minibatches(state.key, state.step, 4, 2, 6):
+        of_part = jax.tree.map(lambda leaf, part=part: leaf[part], prepared)
+        (_, info), gradients = jax.value_and_grad(ppo.objective, has_aux=True)(params, state, of_part)
+        kls.append(float(info["kl"]))
+        seen.append(params)
+        params, optimiser_state, _ = descend(transform, optimiser_state, params, gradients, None, 0.5)
+    assert kls[3] > 2 * kls[4]  # the fourth is further off than those around it
+    assert kls[3] > 2 * max(kls[:3])
+    stopped = ppo.update(begun(target_kl=0.75 * kls[3]), ROLLOUT)
+    assert stopped.info["steps"] == 3
+    jax.tree.map(close, stopped.params, seen[3])
+    close(stopped.info["kl"], np.mean(kls[:4]))  # of the steps made and the look that ended them
+    jax.tree.map(close, ppo.update(begun(), ROLLOUT).params, params)
+
+
+def test_the_greedy_action_is_the_likeliest() -> None:
+    state = ppo_state()
+    state = dataclasses.replace(state, params=tree(logits=rows([0.1, 0.0], [0.0, 0.1]), v=rows(0.0)))
+    seen = jnp.array([0, 1] * 50)
+    np.testing.assert_array_equal(ppo.greedy(state, seen)[0], [0, 1] * 50)
+    assert len(np.unique(ppo.act(state, seen, jax.random.key(0), 0)[0][::2])) == 2
+
+
+def test_nothing_is_learnt_of_what_is_all_alike() -> None:
+    for value, number in ((3.3, 100), (7.7, 32), (-0.7, 64)):
+        np.testing.assert_array_equal(actor_critic.standardise(jnp.full(number, value)), 0.0)
+
+
+def test_the_clipped_objective_far_out() -> None:
+    value, slope = jax.value_and_grad(losses.clipped_surrogate)(jnp.float32(90.0), jnp.float32(1.0), 0.2)
+    close((value, slope), (-1.2, 0.0))
+
+
 def test_what_falls_falls_with_the_updates() -> None:
     """At half of its way the step is half as long; at the end of it there is none."""
     config: dict[str, Any] = {"learning_rate": 0.1, "passes": 1, "learning_rate_steps": 4}
@@ -165,7 +218,7 @@ def test_what_values_tell_of_returns() -> None:
     [
         ({"minibatches": 4}, ["6 steps", "minibatches = 4"]),
         ({"minibatches": 4, "network": None, "cell": "gru"}, ["2 environments", "minibatches = 4"]),
-        ({"minibatches": 6}, ["minibatches = 6", "one step", "advantage_normalisation"]),
+        ({"minibatches": 6}, ["one step", "minibatches than 6", "advantage_normalisation"]),
     ],
 )
 def test_a_rollout_that_cannot_be_divided(config: dict[str, Any], words: list[str]) -> None:
@@ -202,3 +255,27 @@ def test_it_balances_a_pole_and_falls_where_actions_are_taken_for_others() -> No
         return ppo.update(state, dataclasses.replace(rollout, action=1 - rollout.action))
 
     assert np.mean(balanced(SimpleNamespace(**vars(ppo) | {"update": update}))) < 100
+
+
+@pytest.mark.parametrize("shape", [(6,), (0, 2), ()])
+def test_what_is_no_rollout_says_so(shape: tuple[int, ...]) -> None:
+    batch = jax.tree.map(lambda leaf: jnp.zeros(shape, leaf.dtype), ROLLOUT)
+    with pytest.raises(InvalidInput, match=r"a rollout has axes \[T, B\]"):
+        ppo.update(ppo_state(), batch)
+
+
+def test_a_rollout_is_learnt_once() -> None:
+    settings = dataclasses.replace(BALANCING, updates_per_iteration=2)
+    with pytest.raises(InvalidInput, match="updates_per_iteration must be 1, not 2"):
+        Loop(ppo, ppo.Config(), environments.make("CartPole-v1", 8), settings)
+
+
+@pytest.mark.parametrize("name", ["learning_rate", "clip"])
+def test_a_run_does_not_go_on_with_nothing_to_learn_by(name: str) -> None:
+    config = ppo.Config(**{f"{name}_steps": 40})
+    with pytest.raises(InvalidInput, match=f"{name}_steps=40 leaves nothing .* of the run's 48 updates"):
+        Loop(ppo, config, environments.make("CartPole-v1", 8), BALANCING)
+    for fine in ({f"{name}_steps": 48}, {f"{name}_steps": 40, f"{name}_end": 1e-4}):
+        Loop(ppo, ppo.Config(**fine), environments.make("CartPole-v1", 8), BALANCING)
+    with pytest.raises(InvalidInput, match=f"{name}_end=0.1 does nothing without {name}_steps"):
+        ppo_state(**{f"{name}_end": 0.1})

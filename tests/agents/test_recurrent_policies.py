@@ -7,6 +7,7 @@ import inspect
 from types import SimpleNamespace
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,7 +18,7 @@ from purejaxrl import actor_critic
 from purejaxrl.agents import a2c, a3c, ppo
 from purejaxrl.environments import vectorise
 from purejaxrl.training import Settings, loop
-from purejaxrl.types import Array, Key, PyTree
+from purejaxrl.types import Array, InvalidInput, Key, PyTree
 
 SMALL: dict[str, Any] = {"hidden_sizes": (), "cell_size": 8}
 
@@ -64,6 +65,28 @@ def test_what_is_read_is_what_was_seen(cell: Any, shared_torso: bool) -> None:
     first = np.argmax(ended, axis=0) + 1  # of the next episode
     for row in range(3):
         np.testing.assert_allclose(from_nothing[row, first[row] :], value[row, first[row] :], atol=1e-6)
+
+
+def test_without_a_carry_an_episode_begins() -> None:
+    state, rollout = collected(a2c.Config(learning_rate=0.0, cell="gru", **SMALL))
+    seen, begun = rollout.observation[0], a2c.initial_carry(state, 3)
+    jax.tree.map(np.testing.assert_array_equal, a2c.greedy(state, seen), a2c.greedy(state, seen, begun))
+
+
+@pytest.mark.parametrize("carry", [0.0, "none", TypeError("no")])
+def test_a_network_whose_memory_cannot_begin_says_so(carry: Any) -> None:
+    class Odd(nn.Module):
+        def __call__(self, carry: Any, observation: Any) -> Any:
+            return carry, observation
+
+        def initial_carry(self) -> Any:
+            if isinstance(carry, Exception):
+                raise carry
+            return carry
+
+    place = vectorise(Beginnings(), 2)
+    with pytest.raises(InvalidInput, match="network Odd"):
+        a2c.init(jax.random.key(0), a2c.Config(network=Odd()), place.observation_space, place.action_space)
 
 
 def test_policy_and_value_remember_apart_unless_they_share_the_torso() -> None:

@@ -66,7 +66,7 @@ def test_the_direction_is_the_natural_gradient() -> None:
     direction = np.linalg.solve(matrix, gradient.ravel())
     expected = direction * np.sqrt(2 * 1e-4 / (direction @ matrix @ direction))
     np.testing.assert_allclose(moved.ravel(), expected, rtol=2e-3, atol=1e-6)
-    assert (info["accepted"], info["shortenings"]) == (1, 0)
+    assert (info["accepted"], info["backtracks"]) == (1, 0)
     np.testing.assert_allclose(info["gradient_norm"], np.linalg.norm(gradient), rtol=1e-5)
     # A quadratic that is damped is an upper bound here; a bound so small is met nearly as it says.
     undamped, _ = trpo.improve(learner(max_kl=1e-4, damping=1e-6), OBSERVED, TAKEN, ADVANTAGE)
@@ -84,14 +84,16 @@ def test_a_step_that_goes_too_far_is_shortened() -> None:
         state = dataclasses.replace(learner(max_kl=0.5, damping=0.0, **config), params=CERTAIN)
         return trpo.improve(state, OBSERVED, jnp.zeros(8, jnp.int32), -jnp.ones(8))
 
-    params, info = improved(shrinking=0.8)
+    params, info = improved(backtrack_coefficient=0.8)
     old, new = (np.asarray(x["params"]["logits"]) for x in (CERTAIN, params))
+    ratio = np.asarray(jax.nn.softmax(new) / jax.nn.softmax(old))[np.asarray(OBSERVED), 0]
+    np.testing.assert_allclose(info["gain"], np.mean(-ratio) + 1, rtol=1e-4)
     np.testing.assert_allclose(info["kl"], mean_divergence(old, new), rtol=1e-4)
-    assert info["shortenings"] >= 2
+    assert info["backtracks"] >= 2
     assert 0 < info["kl"] <= 0.5
     assert info["gain"] > 0
-    assert improved(shrinking=0.4)[1]["shortenings"] < info["shortenings"]
-    params, info = improved(line_steps=1)  # the only length tried is too long
+    assert improved(backtrack_coefficient=0.4)[1]["backtracks"] < info["backtracks"]
+    params, info = improved(backtrack_steps=1)  # the only length tried is too long
     jax.tree.map(np.testing.assert_array_equal, params, CERTAIN)
     assert (info["accepted"], info["kl"], info["gain"]) == (0, 0, 0)
 
@@ -101,6 +103,11 @@ def test_no_step_is_taken_that_gains_nothing() -> None:
     params, info = trpo.improve(state, OBSERVED, TAKEN, jnp.zeros(8))
     jax.tree.map(np.testing.assert_array_equal, params, state.params)
     assert (info["accepted"], info["kl"], info["gain"]) == (0, 0, 0)
+    # Nor where a rollout's advantages are all alike, and normalised.
+    alike = dataclasses.replace(ROLLOUT, reward=jnp.full((3, 2), 3.3))
+    state = learner(discount=0.0)
+    after = trpo.update(state, alike)
+    jax.tree.map(np.testing.assert_array_equal, after.params, state.params)
 
 
 def test_advantages_and_the_value() -> None:
@@ -112,8 +119,8 @@ def test_advantages_and_the_value() -> None:
     others = np.setdiff1d(np.arange(NUM_ROWS), seen)
     np.testing.assert_array_equal(v[others], 0.0)
     logits = [
-        trpo.update(learner(normalise_advantages=flag, damping=0.5), ROLLOUT).params["params"]["logits"]
-        for flag in (True, False)
+        trpo.update(learner(advantage_normalisation=choice, damping=0.5), ROLLOUT).params["params"]["logits"]
+        for choice in ("rollout", "none")
     ]
     assert not np.allclose(*logits, atol=1e-4)
 
@@ -124,11 +131,11 @@ def test_advantages_and_the_value() -> None:
         ({"max_kl": 0.0}, ["max_kl", "0.0"]),
         ({"max_kl": float("nan")}, ["max_kl", "nan"]),
         ({"damping": -1.0}, ["damping", "-1.0"]),
-        ({"shrinking": 1.0}, ["shrinking", "1.0"]),
+        ({"backtrack_coefficient": 1.0}, ["backtrack_coefficient", "1.0"]),
         ({"discount": 2.0}, ["discount", "2.0"]),
         ({"conjugate_steps": 0}, ["conjugate_steps", "0"]),
-        ({"line_steps": 2.5}, ["line_steps", "2.5"]),
-        ({"normalise_advantages": 1}, ["normalise_advantages", "1"]),
+        ({"backtrack_steps": 2.5}, ["backtrack_steps", "2.5"]),
+        ({"advantage_normalisation": "minibatch"}, ["advantage_normalisation", "minibatch"]),
         ({"policy": "gaussian"}, ["TRPO", "Box"]),
         ({"value_network": LogitTable()}, ["value []", "Categorical"]),
         ({"network": StateValueTable()}, ["policy Categorical [2]", "not []"]),
