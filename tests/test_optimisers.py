@@ -1,5 +1,7 @@
 """Clipping by hand, and the RMSProp that the module's docstring recommends."""
 
+from typing import Any
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -47,7 +49,7 @@ def test_no_limit_costs_nothing():
 
 @pytest.mark.parametrize(("name", "expected"), [("adam", optax.adam), ("radam", optax.radam)])
 def test_gradients_decay_as_told(name, expected):
-    def steps(optimiser):
+    def steps(optimiser: Any) -> Any:
         state = optimiser.init(jnp.zeros(2))
         for count in range(8):  # RAdam's first steps are of another kind
             updates, state = optimiser.update(jnp.array([1.0, (-2.0) ** count]), state)

@@ -84,7 +84,7 @@ def test_figures_are_of_all_workers_and_hyperparameters_of_the_state() -> None:
     assert alone[0] != alone[1]
     np.testing.assert_allclose(a3c.update(state, ROLLOUT).info["value_loss"], np.mean(alone), rtol=1e-6)
     moving = make(2, learning_rate=1.0)
-    still = dataclasses.replace(moving, config=moving.config.replace(learning_rate=jnp.float32(0.0)))
+    still = dataclasses.replace(moving, config=dataclasses.replace(moving.config, learning_rate=0.0))
     assert close(a3c.update(still, ROLLOUT).params, moving.params)
     assert not close(a3c.update(moving, ROLLOUT).params, moving.params)
 

@@ -272,10 +272,10 @@ def test_a_rollout_is_learnt_once() -> None:
 
 @pytest.mark.parametrize("name", ["learning_rate", "clip"])
 def test_a_run_does_not_go_on_with_nothing_to_learn_by(name: str) -> None:
-    config = ppo.Config(**{f"{name}_steps": 40})
+    config = dataclasses.replace(ppo.Config(), **{f"{name}_steps": 40})
     with pytest.raises(InvalidInput, match=f"{name}_steps=40 leaves nothing .* of the run's 48 updates"):
         Loop(ppo, config, environments.make("CartPole-v1", 8), BALANCING)
     for fine in ({f"{name}_steps": 48}, {f"{name}_steps": 40, f"{name}_end": 1e-4}):
-        Loop(ppo, ppo.Config(**fine), environments.make("CartPole-v1", 8), BALANCING)
+        Loop(ppo, dataclasses.replace(ppo.Config(), **fine), environments.make("CartPole-v1", 8), BALANCING)
     with pytest.raises(InvalidInput, match=f"{name}_end=0.1 does nothing without {name}_steps"):
         ppo_state(**{f"{name}_end": 0.1})
