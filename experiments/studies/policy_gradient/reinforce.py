@@ -159,5 +159,6 @@ STUDIES: tuple[Study, ...] = (
         " returns, and here they are divided by their deviation, too, which Adam makes up for but where the"
         " gradient is clipped; it learns from episodes that the end of a rollout cuts off, with what they had"
         " come to by then, here they are left out",
+        cost="minutes",  # and its digest is that of one thread a device, as scripts have it
     ),
 )
