@@ -20,7 +20,8 @@ import jax.numpy as jnp
 from purejaxrl import checks, losses, networks
 from purejaxrl.action_distributions import Distribution, Head
 from purejaxrl.environments.base import select
-from purejaxrl.types import Array, InvalidInput, PyTree, Transition
+from purejaxrl.memory import LastRollout
+from purejaxrl.types import Array, InvalidInput, Key, PyTree, Transition
 from purejaxrl.value_networks import check_network
 
 MemoryName = Literal["none", "lstm", "gru"]
@@ -164,7 +165,7 @@ def check_own(network: nn.Module, observation: Array, head: Head) -> None:
     check_network(network, inputs, outputs)
 
 
-def init(network: Any, key: Any, observation_space: gymnasium.Space[Any]) -> PyTree:
+def init(network: Any, key: Key, observation_space: gymnasium.Space[Any]) -> PyTree:
     """Its first parameters."""
     observation = networks.example(observation_space)
     if remembers(network):
@@ -177,11 +178,40 @@ def remembers(network: nn.Module) -> bool:
     return hasattr(network, "initial_carry")
 
 
-def initial_carry(network: Any, number: int) -> PyTree:
+def blank_carry(network: Any, number: int) -> PyTree:
     """What it remembers as episodes begin, ``[number, …]``; ``()`` without a memory."""
     if not remembers(network):
         return ()
     return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (number, *leaf.shape)), network.initial_carry())
+
+
+def memory(config: Any) -> LastRollout:
+    """The rollout that feeds an agent's update, once."""
+    del config
+    return LastRollout(once=True)
+
+
+def initial_carry(state: Any, num_envs: int) -> PyTree:
+    """What an agent's network remembers as episodes begin, ``[num_envs, …]``; ``()`` where it does not."""
+    return blank_carry(state.network, num_envs)
+
+
+def act(
+    state: Any, observation: PyTree, key: Key, step: Array | int, carry: PyTree = ()
+) -> tuple[Array, PyTree, PyTree]:
+    """Actions ``[B, …]`` drawn from an agent's policy for observations ``[B, …]``.
+
+    What the network remembered before is recorded with the action: a rollout is read from there.
+    """
+    del step
+    after, policy, _ = look(state.network, state.params, carry, observation)
+    return policy.sample(key), carry, after
+
+
+def greedy(state: Any, observation: PyTree, carry: PyTree = ()) -> tuple[Array, PyTree]:
+    """The likeliest actions ``[B, …]`` for observations ``[B, …]``."""
+    after, policy, _ = look(state.network, state.params, carry, observation)
+    return policy.greedy(), after
 
 
 def look(
@@ -195,7 +225,7 @@ def look(
         policy, value = networks.apply(network, params, observation)
         return carry, policy, value
     if isinstance(carry, tuple) and not carry:
-        carry = initial_carry(network, len(jax.tree.leaves(observation)[0]))
+        carry = blank_carry(network, len(jax.tree.leaves(observation)[0]))
     carry, (policy, value) = networks.apply(network, params, carry, observation)
     return carry, policy, value
 
@@ -227,7 +257,7 @@ def read(network: nn.Module, params: PyTree, rows: Transition) -> tuple[Distribu
     if not remembers(network):
         _, policy, value = look(network, params, (), flat(rows.observation))
         return unflat(policy, number, length), value.reshape(number, length), ()
-    begun = initial_carry(network, number)
+    begun = blank_carry(network, number)
     carry = begun
     if jax.tree.leaves(rows.extras):
         carry = jax.tree.map(lambda leaf: leaf[:, 0], rows.extras)

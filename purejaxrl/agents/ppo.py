@@ -20,7 +20,6 @@ from flax import struct
 from purejaxrl import actor_critic, checks, losses, networks
 from purejaxrl.action_distributions import PolicyName, make_head
 from purejaxrl.checks import static
-from purejaxrl.memory import LastRollout
 from purejaxrl.optimisers import descend
 from purejaxrl.sampling import minibatches
 from purejaxrl.types import Array, InvalidInput, Key, PyTree, Transition
@@ -167,33 +166,8 @@ def check(config: Config) -> None:
     actor_critic.check(config)
 
 
-def memory(config: Config) -> LastRollout:
-    """The rollout that feeds :func:`update`, once."""
-    del config
-    return LastRollout(once=True)
-
-
-def initial_carry(state: State, num_envs: int) -> PyTree:
-    """What the network remembers as its episodes begin, ``[num_envs, …]``; ``()`` where it does not."""
-    return actor_critic.initial_carry(state.network, num_envs)
-
-
-def act(
-    state: State, observation: PyTree, key: Key, step: Array | int, carry: PyTree = ()
-) -> tuple[Array, PyTree, PyTree]:
-    """Actions ``[B, …]`` drawn from the policy for observations ``[B, …]``.
-
-    What the network remembered before is recorded with the action: a rollout is read from there.
-    """
-    del step
-    after, policy, _ = actor_critic.look(state.network, state.params, carry, observation)
-    return policy.sample(key), carry, after
-
-
-def greedy(state: State, observation: PyTree, carry: PyTree = ()) -> tuple[Array, PyTree]:
-    """The likeliest actions ``[B, …]`` for observations ``[B, …]``."""
-    after, policy, _ = actor_critic.look(state.network, state.params, carry, observation)
-    return policy.greedy(), after
+memory, initial_carry = actor_critic.memory, actor_critic.initial_carry
+act, greedy = actor_critic.act, actor_critic.greedy
 
 
 @struct.dataclass
