@@ -310,13 +310,6 @@ def entropies(policy: Distribution) -> Array:
     return jax.vmap(jax.vmap(type(policy).entropy))(policy)
 
 
-def standardise(x: Array) -> Array:
-    """Less its mean, over its deviation; 0 where all are equal."""
-    # Of equal numbers mean and deviation are both off by rounding, and a quotient of these errors is no 0.
-    equal = jnp.all(x == jnp.ravel(x)[0])
-    return jnp.where(equal, 0.0, (x - jnp.mean(x)) / (jnp.std(x) + 1e-8))
-
-
 def flat(tree: PyTree) -> PyTree:
     """``[N, L, …]`` as ``[N·L, …]``."""
     return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), tree)

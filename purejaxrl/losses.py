@@ -118,6 +118,18 @@ def clipped_surrogate(log_ratio: Array, advantage: Array, clip: Array | float) -
     return -jnp.minimum(ratio * advantage, jnp.clip(ratio, 1 - clip, 1 + clip) * advantage)
 
 
+def standardise(x: Array, where: Array | None = None) -> Array:
+    """Numbers of any shape less their mean, over their deviation; 0 where all that count are equal.
+
+    Args:
+        x: the numbers.
+        where: of the same shape, which count; None for all.
+    """
+    # Of equal numbers mean and deviation are both off by rounding, and a quotient of these errors is no 0.
+    equal = jnp.max(x, where=where, initial=-jnp.inf) <= jnp.min(x, where=where, initial=jnp.inf)
+    return jnp.where(equal, 0.0, (x - jnp.mean(x, where=where)) / (jnp.std(x, where=where) + 1e-8))
+
+
 def entropy(logits: Array) -> Array:
     """The entropy in nats of a categorical policy with ``logits`` ``[A]``: a bonus, to be maximised.
 

@@ -16,7 +16,7 @@ import gymnasium
 import jax
 import jax.numpy as jnp
 
-from purejaxrl import checks, networks
+from purejaxrl import checks, losses, networks
 from purejaxrl.action_distributions import make_head
 from purejaxrl.asynchrony import share_out
 from purejaxrl.memory import EpisodeReturns
@@ -117,8 +117,7 @@ def shape(fitness: Array, how: Literal["ranks", "standard", "none"]) -> Array:
     if how == "ranks":
         return jnp.argsort(jnp.argsort(fitness)) / (len(fitness) - 1) - 0.5
     if how == "standard":
-        deviation = jnp.std(fitness)
-        return (fitness - jnp.mean(fitness)) / jnp.where(deviation > 0, deviation, 1.0)
+        return losses.standardise(fitness)
     return fitness
 
 

@@ -243,7 +243,7 @@ def prepare(state: State, rollout: Transition) -> Rows:
     log_probability = actor_critic.log_probabilities(policy, rows.action)
     target = advantage + value
     if config.advantage_normalisation == "rollout":
-        advantage = actor_critic.standardise(advantage)
+        advantage = losses.standardise(advantage)
     prepared = Rows(rows, log_probability, value, advantage, target)
     if actor_critic.remembers(network):
         return prepared
@@ -256,7 +256,7 @@ def objective(params: PyTree, state: State, rows: Rows) -> tuple[Array, dict[str
     policy, value, _ = actor_critic.read(state.network, params, rows.step)
     advantage = rows.advantage
     if config.advantage_normalisation == "minibatch":
-        advantage = actor_critic.standardise(advantage)
+        advantage = losses.standardise(advantage)
     difference = actor_critic.log_probabilities(policy, rows.step.action) - rows.log_probability
     clip = losses.scheduled(state.step, config.clip, config.clip_end, config.clip_steps)
     each = jax.vmap(jax.vmap(losses.clipped_surrogate, in_axes=(0, 0, None)), in_axes=(0, 0, None))

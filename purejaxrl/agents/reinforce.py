@@ -304,7 +304,7 @@ def estimate(state: State, episodes: Episodes) -> tuple[PyTree, dict[str, Array]
 
     scaled = advantage
     if config.advantage_normalisation == "rollout":
-        scaled = normalised(advantage, episodes.counts)
+        scaled = losses.standardise(advantage, episodes.counts > 0)
     (value, entropy), gradients = jax.value_and_grad(loss, has_aux=True)(state.params, scaled)
     if config.baseline == "optimal":
         gradients = jax.tree.map(jnp.subtract, gradients, optimal_correction(state, episodes))
@@ -319,12 +319,6 @@ def estimate(state: State, episodes: Episodes) -> tuple[PyTree, dict[str, Array]
 def mean_of(x: Array, counts: Array) -> Array:
     """The mean over the steps that count, ``[T, B]``, or 0 where none does."""
     return jnp.sum(counts * x) / jnp.maximum(jnp.sum(counts), 1)
-
-
-def normalised(advantage: Array, counts: Array) -> Array:
-    """Advantages ``[T, B]`` with a mean of 0 and a deviation of 1 over the steps that count."""
-    centred = advantage - mean_of(advantage, counts)
-    return centred / (jnp.sqrt(mean_of(jnp.square(centred), counts)) + 1e-8)
 
 
 def of_steps(state: State, params: PyTree, rollout: Transition) -> tuple[Array, Array]:

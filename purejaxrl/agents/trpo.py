@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
-from purejaxrl import actor_critic, checks, networks
+from purejaxrl import actor_critic, checks, losses, networks
 from purejaxrl.action_distributions import Distribution, PolicyName, make_head
 from purejaxrl.checks import static
 from purejaxrl.memory import LastRollout
@@ -182,7 +182,7 @@ def update(state: State, rollout: Transition) -> State:
                 "advantages cannot be normalised over a rollout of one step: have longer ones, or"
                 " advantage_normalisation='none'"
             )
-        advantage = actor_critic.standardise(advantage)
+        advantage = losses.standardise(advantage)
     params, info = improve(state, observation, action, advantage.reshape(-1))
     value_params, value_optimiser_state, value_loss = fit(state, observation, target, parts)
     return dataclasses.replace(

@@ -13,7 +13,7 @@ import pytest
 import rlax
 from tables import ROLLOUT, a2c_state, ppo_state, rows, tree
 
-from purejaxrl import actor_critic, environments, losses
+from purejaxrl import environments, losses
 from purejaxrl.agents import a2c, ppo
 from purejaxrl.optimisers import descend
 from purejaxrl.sampling import minibatches
@@ -181,7 +181,7 @@ def test_the_greedy_action_is_the_likeliest() -> None:
 
 def test_nothing_is_learnt_of_what_is_all_alike() -> None:
     for value, number in ((3.3, 100), (7.7, 32), (-0.7, 64)):
-        np.testing.assert_array_equal(actor_critic.standardise(jnp.full(number, value)), 0.0)
+        np.testing.assert_array_equal(losses.standardise(jnp.full(number, value)), 0.0)
 
 
 def test_the_clipped_objective_far_out() -> None:

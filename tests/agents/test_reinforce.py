@@ -25,7 +25,7 @@ from baseline_variance import (
     sampled,
 )
 
-from purejaxrl import environments, networks, presets
+from purejaxrl import environments, losses, networks, presets
 from purejaxrl.agents import reinforce
 from purejaxrl.agents.reinforce import Config
 from purejaxrl.memory import Episodic
@@ -261,7 +261,7 @@ def test_normalised_advantages_by_hand(baseline: Any) -> None:
 
 def test_normalised_advantages_of_first_episodes_are_those_of_their_steps() -> None:
     episodes = reinforce.episodes_of(Config(discount=0.5), ROLLOUT)
-    normal = np.asarray(reinforce.normalised(episodes.credit, episodes.counts))[episodes.counts > 0]
+    normal = np.asarray(losses.standardise(episodes.credit, episodes.counts > 0))[episodes.counts > 0]
     expected = np.array([3.0, 4, 4, 4, 8])
     np.testing.assert_allclose(normal, (expected - expected.mean()) / expected.std(), rtol=1e-5)
 
