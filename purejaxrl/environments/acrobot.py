@@ -6,9 +6,9 @@ import gymnasium
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import struct
 
 from purejaxrl.environments.base import check_max_episode_steps
+from purejaxrl.environments.pytrees import with_knobs
 from purejaxrl.types import Array, Key
 
 GRAVITY = 9.8
@@ -22,7 +22,7 @@ MAX_VELOCITY = (4 * np.pi, 9 * np.pi)  # radians a second, of the first joint an
 HEIGHT = 1.0  # metres above the fixed joint that the tip has to pass
 
 
-@struct.dataclass
+@with_knobs()
 class Acrobot:
     """Reward -1 a step until the tip is a link's length above the fixed joint; the last step pays 0.
 
@@ -35,7 +35,7 @@ class Acrobot:
         InvalidInput: ``max_episode_steps`` is neither None nor a positive whole number.
     """
 
-    max_episode_steps: int | None = struct.field(pytree_node=False, default=500)
+    max_episode_steps: int | None = 500
 
     def __post_init__(self) -> None:
         check_max_episode_steps(self.max_episode_steps)

@@ -7,6 +7,7 @@ episodes that restart by themselves, the true successor observation, and episode
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -15,6 +16,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
+from purejaxrl.environments.pytrees import with_knobs
 from purejaxrl.sampling import numbered_keys
 from purejaxrl.types import Array, EpisodeStatistics, InvalidInput, Key, PyTree, TimeStep
 
@@ -84,12 +86,17 @@ class VectorState:
     episode: EpisodeStatistics
 
 
-@struct.dataclass
+@with_knobs("environment")
 class Vectorised(Generic[S]):
     """``num_envs`` copies of one JAX environment; see :func:`vectorise`."""
 
     environment: Any
-    num_envs: int = struct.field(pytree_node=False)
+    num_envs: int
+    # Of the environment, which may be registered as :func:`.with_knobs` warns of.
+    kind: type = dataclasses.field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "kind", type(self.environment))
 
     @property
     def observation_space(self) -> gymnasium.Space[Any]:

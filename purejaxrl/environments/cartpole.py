@@ -6,9 +6,9 @@ import gymnasium
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import struct
 
 from purejaxrl.environments.base import check_max_episode_steps
+from purejaxrl.environments.pytrees import with_knobs
 from purejaxrl.types import Array, Key
 
 GRAVITY = 9.8
@@ -22,7 +22,7 @@ MAX_ANGLE = 12 * 2 * np.pi / 360  # radians from the vertical
 MAX_POSITION = 2.4  # metres from the centre
 
 
-@struct.dataclass
+@with_knobs()
 class CartPole:
     """Reward 1 a step until the pole leans past 12 degrees or the cart leaves ±2.4 metres.
 
@@ -33,7 +33,7 @@ class CartPole:
         InvalidInput: ``max_episode_steps`` is neither None nor a positive whole number.
     """
 
-    max_episode_steps: int | None = struct.field(pytree_node=False, default=500)
+    max_episode_steps: int | None = 500
 
     def __post_init__(self) -> None:
         check_max_episode_steps(self.max_episode_steps)

@@ -38,6 +38,7 @@ from purejaxrl.environments.host import (
     rows_of,
 )
 from purejaxrl.environments.pools import PoolError, check_range
+from purejaxrl.environments.pytrees import with_knobs
 from purejaxrl.types import Array, EpisodeStatistics, InvalidInput, Key, TimeStep
 
 _KEPT: list[Any] = []  # a program whose pool has been collected segfaults, so none is
@@ -94,13 +95,13 @@ class FfiState:
     lease: Any = struct.field(pytree_node=False)
 
 
-@struct.dataclass
+@with_knobs()
 class FfiEnvironment:
     """``num_envs`` simulators of EnvPool, called by XLA itself; see :func:`.envpool_bridge.make`."""
 
-    recipe: Any = struct.field(pytree_node=False)
-    num_envs: int = struct.field(pytree_node=False)
-    seed: int = struct.field(pytree_node=False, default=0)
+    recipe: Any
+    num_envs: int
+    seed: int = 0
 
     @property
     def observation_space(self) -> gymnasium.Space[Any]:

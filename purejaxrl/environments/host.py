@@ -57,6 +57,7 @@ from purejaxrl.environments.pools import (
     set_pool_limit,
 )
 from purejaxrl.environments.pools import replay as replay_pools
+from purejaxrl.environments.pytrees import with_knobs
 from purejaxrl.types import Array, EpisodeStatistics, InvalidInput, Key, PyTree, TimeStep
 
 try:  # not a settled part of JAX: without it io_callback does the same, at 50 µs a call instead of 5
@@ -88,16 +89,16 @@ class HostState:
     episode: EpisodeStatistics
 
 
-@struct.dataclass
+@with_knobs()
 class HostEnvironment:
     """``num_envs`` simulators on the host, as :class:`~purejaxrl.environments.base.VectorEnvironment`.
 
     It has no leaves and is compared by value: two made alike share compiled programs, never pools.
     """
 
-    recipe: Any = struct.field(pytree_node=False)  # a pools.Recipe
-    num_envs: int = struct.field(pytree_node=False)
-    recording: bool = struct.field(pytree_node=False, default=False)  # whether pools keep their actions
+    recipe: Any  # a pools.Recipe
+    num_envs: int
+    recording: bool = False  # whether pools keep their actions
 
     @property
     def observation_space(self) -> gymnasium.Space[Any]:

@@ -6,9 +6,9 @@ import gymnasium
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import struct
 
 from purejaxrl.environments.base import check_max_episode_steps
+from purejaxrl.environments.pytrees import with_knobs
 from purejaxrl.types import Array, Key
 
 GRAVITY = 0.0025
@@ -21,7 +21,7 @@ GOAL = 0.5  # of the car with three actions
 CONTINUOUS_GOAL = 0.45
 
 
-@struct.dataclass
+@with_knobs()
 class MountainCar:
     """Reward -1 a step until the car is at the goal, position 0.5, and not rolling back.
 
@@ -32,7 +32,7 @@ class MountainCar:
         InvalidInput: ``max_episode_steps`` is neither None nor a positive whole number.
     """
 
-    max_episode_steps: int | None = struct.field(pytree_node=False, default=200)
+    max_episode_steps: int | None = 200
 
     def __post_init__(self) -> None:
         check_max_episode_steps(self.max_episode_steps)
@@ -55,7 +55,7 @@ class MountainCar:
         return state, state, jnp.float32(-1.0), terminated
 
 
-@struct.dataclass
+@with_knobs()
 class MountainCarContinuous:
     """Reward 100 at the goal, position 0.45 without rolling back, less 0.1 · action² every step.
 
@@ -67,7 +67,7 @@ class MountainCarContinuous:
         InvalidInput: ``max_episode_steps`` is neither None nor a positive whole number.
     """
 
-    max_episode_steps: int | None = struct.field(pytree_node=False, default=999)
+    max_episode_steps: int | None = 999
 
     def __post_init__(self) -> None:
         check_max_episode_steps(self.max_episode_steps)

@@ -6,9 +6,9 @@ import gymnasium
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import struct
 
 from purejaxrl.environments.base import check_max_episode_steps
+from purejaxrl.environments.pytrees import with_knobs
 from purejaxrl.types import Array, Key
 
 GRAVITY = 10.0
@@ -19,7 +19,7 @@ MAX_VELOCITY = 8.0  # radians a second
 TIME_STEP = 0.05  # seconds
 
 
-@struct.dataclass
+@with_knobs()
 class Pendulum:
     """Reward -(angle² + 0.1 · velocity² + 0.001 · torque²) of where the step began; never terminates.
 
@@ -31,7 +31,7 @@ class Pendulum:
         InvalidInput: ``max_episode_steps`` is neither None nor a positive whole number.
     """
 
-    max_episode_steps: int | None = struct.field(pytree_node=False, default=200)
+    max_episode_steps: int | None = 200
 
     def __post_init__(self) -> None:
         check_max_episode_steps(self.max_episode_steps)

@@ -20,12 +20,19 @@ def with_knobs(*knobs: str) -> Callable[[type[T]], type[T]]:
     Unlike flax's dataclasses, one that jax rebuilds does not go through ``__post_init__``: jax does so
     with anything for leaves (axes of a vmap, shapes, None), which a check would refuse.
 
+    And unlike them it is not mistaken for another: to jaxlib (0.10.2), two classes that are registered
+    with ``jax.tree_util.register_dataclass``, as flax's are, have the same structure if they have as
+    many fields and the same static ones, and ``jax.jit`` then now and then, in one of a hundred pairs,
+    runs for the one what it compiled for the other.
+
     Two of a class are equal whose static fields and knobs are, be these numbers or arrays.
     """
 
     def register(cls: type[T]) -> type[T]:
         made: Any = dataclasses.dataclass(frozen=True, eq=False)(cls)
         made.__eq__, made.__hash__ = _equal, _hash
+        if not hasattr(made, "replace"):
+            made.replace = dataclasses.replace
         names = [field.name for field in dataclasses.fields(made)]
         static = [name for name in names if name not in knobs]
 

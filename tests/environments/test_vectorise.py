@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import chex
@@ -16,6 +17,8 @@ from purejaxrl.environments import VectorEnvironment, vectorise
 from purejaxrl.environments.acrobot import Acrobot
 from purejaxrl.environments.cartpole import CartPole
 from purejaxrl.environments.catch import Catch
+from purejaxrl.environments.envpool_ffi import FfiEnvironment
+from purejaxrl.environments.host import HostEnvironment
 from purejaxrl.environments.mountain_car import MountainCar, MountainCarContinuous
 from purejaxrl.environments.pendulum import Pendulum
 from purejaxrl.types import Array, InvalidInput, Key
@@ -165,6 +168,27 @@ def test_max_episode_steps_must_be_none_or_a_positive_whole_number(name: str, st
     with pytest.raises(InvalidInput, match=f"max_episode_steps must be None or .*{steps!r}"):
         environments.make(name, max_episode_steps=steps)
     assert environments.make(name, max_episode_steps=None).max_episode_steps is None
+
+
+def test_no_environment_is_taken_for_another() -> None:
+    """jaxlib compares what flax registers without its class; jit then runs one environment for another."""
+    single = {name: environments.REGISTRY[name](max_episode_steps=7) for name in environments.REGISTRY}
+    batches = {name: vectorise(environment, NUM_ENVS) for name, environment in single.items()}
+    for made in (single, batches):
+        structures = {name: jax.tree.structure(environment) for name, environment in made.items()}
+        for one, other in itertools.combinations(structures, 2):
+            if type(single[one]) is not type(single[other]):
+                assert structures[one] != structures[other], (one, other)
+
+    @struct.dataclass
+    class Countup(Countdown):
+        pass
+
+    # Two of a user's own, registered by flax:
+    assert jax.tree.structure(vectorise(Countdown(), 2)) != jax.tree.structure(vectorise(Countup(), 2))
+    assert jax.tree.structure(vectorise(Countup(), 2)) == jax.tree.structure(vectorise(Countup(), 2))
+    # And simulators, called in two ways:
+    assert jax.tree.structure(HostEnvironment("a", 2)) != jax.tree.structure(FfiEnvironment("a", 2))
 
 
 def test_environments_are_pytrees_that_compare_by_value() -> None:
