@@ -21,21 +21,18 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tyro
-from rich.console import Console
-from studies import results, running
+from studies import comparison, results, running
 
 from purejaxrl import analysis, checks
 from purejaxrl.agents import a2c, a3c
 from purejaxrl.analysis.figures import blank_figure
-from purejaxrl.command_line import exit_code, stopped_by_signals, use_cache, use_devices
-from purejaxrl.console import run_with_progress
+from purejaxrl.command_line import exit_code, use_cache, use_devices
 from purejaxrl.training import Experiment, Keeping, Settings, read_metrics
 from purejaxrl.training.record import read_json
 from purejaxrl.types import InvalidInput
@@ -211,8 +208,8 @@ def spaced(number: float) -> str:
     return f"{number:,.0f}".replace(",", " ")
 
 
-def draw(record: Mapping[str, Any], folder: Path) -> None:
-    """Both figures of a record."""
+def draw(record: Mapping[str, Any], folder: Path) -> list[Path]:
+    """Draws both figures of a record. Returns where they are."""
     steps = np.arange(1, NUM_EPOCHS + 1) * record["total_steps"] / NUM_EPOCHS / 1000
     figure = blank_figure(14, 6.4)
     panels = figure.subplots(len(ASYNCHRONOUS), 4, sharey=True)
@@ -227,6 +224,7 @@ def draw(record: Mapping[str, Any], folder: Path) -> None:
         panel(axes, record, "memory", task, steps, False)
         axes.set_title(TASKS[task].title, fontsize=9)
     figure.savefig(folder / f"{MEMORY}.png", dpi=130)
+    return [folder / f"{name}.png" for name in (NAME, MEMORY)]
 
 
 def panel(
@@ -247,11 +245,6 @@ def panel(
     axes.legend(fontsize=7)
 
 
-def published() -> Path:
-    """The folder of the record and the figures that are committed."""
-    return results.RESULTS / "figures"
-
-
 def main(words: Sequence[str]) -> int:
     """Runs every variant in its tasks and draws what came of them; or writes the README's table."""
     given = tyro.cli(Arguments, args=words, description=__doc__)
@@ -265,13 +258,8 @@ def main(words: Sequence[str]) -> int:
         if code != 0:
             return code
     if given.table:
-        path = published() / f"{NAME}.json"
-        record = read_json(path)
-        if record is None:
-            raise InvalidInput(f"nothing is published: {path} is not there; see --publish")
-        text = results.between(results.README.read_text(), MARK, table(record))
-        results.write_text(results.README, text)
-        print(f"{results.README.name}: the table of {len(record['rows'])} runs")
+        record = comparison.read(NAME)
+        comparison.write_table(MARK, table(record), f"{len(record['rows'])} runs")
     return 0
 
 
@@ -279,54 +267,36 @@ def run(given: Arguments) -> int:
     """Runs every variant, prints what came of them and writes record and figures."""
     use_devices(1, None, given.num_seeds)
     use_cache(None)
-    console = Console(stderr=True, soft_wrap=True, markup=False, highlight=False)
-    rows: list[dict[str, Any]] = []
-    chosen = [(variant, task) for variant in VARIANTS for task in tasks_of(variant)]
-    with stopped_by_signals():
-        for number, (variant, task) in enumerate(chosen, start=1):
-            experiment = experiment_of(TASKS[task], variant, given)
-            folder = given.output / task / f"{variant.family}-{variant.label.replace(' ', '-')}"
-            result = run_with_progress(
-                experiment,
-                folder,
-                console,
-                Keeping(checkpoint_every=NUM_EPOCHS, keep=1),
-                resume=True,
-                prefix=f"{number} of {len(chosen)}, {task}, {variant.label}: ",
-            )
-            if result.ended == "interrupted":
-                return 130
-            summary: Any = read_json(folder / "summary.json")
-            rows.append(
-                {
-                    "family": variant.family,
-                    "label": variant.label,
-                    "task": task,
-                    "scores": scores_of(read_metrics(folder), TASKS[task]).tolist(),
-                    "seconds": summary["run_seconds"] / given.num_seeds,
-                    "config": checks.numbers(experiment.config),
-                    "settings": checks.numbers(experiment.settings),
-                    "digest": running.digest(result.runners.agent.params),
-                }
-            )
-    record = {
-        "num_seeds": given.num_seeds,
-        "total_steps": given.total_steps,
-        "seed": given.seed,
-        "tasks": {name: checks.numbers(task) for name, task in TASKS.items()},
-        "conditions": running.conditions("map"),
-        "date": time.strftime("%Y-%m-%d"),
-        "machine": results.machine(),
-        "rows": rows,
+    console = comparison.make_console()
+    experiments = {
+        (variant.family, variant.label, task): (
+            f"{task}/{variant.family}-{variant.label.replace(' ', '-')}",
+            experiment_of(TASKS[task], variant, given),
+        )
+        for variant in VARIANTS
+        for task in tasks_of(variant)
     }
-    folder = published() if given.publish else given.output
-    results.write_text(folder / f"{NAME}.json", results.text_of(record))
-    draw(record, folder)
+    rows: list[dict[str, Any]] = []
+    keeping = Keeping(checkpoint_every=NUM_EPOCHS, keep=1)
+    for key, experiment, folder, result in comparison.outcomes(experiments, given.output, console, keeping):
+        family, label, task = key
+        summary: Any = read_json(folder / "summary.json")
+        rows.append(
+            {
+                "family": family,
+                "label": label,
+                "task": task,
+                "scores": scores_of(read_metrics(folder), TASKS[task]).tolist(),
+                "seconds": summary["run_seconds"] / given.num_seeds,
+                "config": checks.numbers(experiment.config),
+                "settings": checks.numbers(experiment.settings),
+                "digest": running.digest(result.runners.agent.params),
+            }
+        )
+    tasks = {name: checks.numbers(task) for name, task in TASKS.items()}
+    record = comparison.provenance(given, "map") | {"tasks": tasks, "rows": rows}
     print(table(record))
-    print(f"\n{folder}/{NAME}.png, {folder}/{MEMORY}.png")
-    doubt = results.untraceable(record)
-    if given.publish and doubt is not None:
-        console.print(f"warning: this result cannot be traced: {doubt}")
+    comparison.leave(record, NAME, lambda folder: draw(record, folder), given, console)
     return 0
 
 

@@ -21,23 +21,19 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tyro
-from rich.console import Console
-from studies import results, running
+from studies import comparison, results, running
 
 from purejaxrl import analysis, checks
 from purejaxrl.agents import dqn
 from purejaxrl.analysis.figures import blank_figure
-from purejaxrl.command_line import exit_code, stopped_by_signals, use_cache, use_devices
-from purejaxrl.console import run_with_progress
+from purejaxrl.command_line import exit_code, use_cache, use_devices
 from purejaxrl.training import Experiment, Keeping, Settings, read_metrics
-from purejaxrl.training.record import read_json
 from purejaxrl.types import InvalidInput
 
 RAINBOW = dqn.Config(
@@ -146,11 +142,6 @@ def experiment_of(task: Task, changes: Mapping[str, Any], given: Arguments) -> E
     )
 
 
-def published() -> Path:
-    """The folder of the record and the figure that are committed."""
-    return results.RESULTS / "figures"
-
-
 def scores_of(curves: Mapping[str, np.ndarray], task: Task) -> np.ndarray:
     """Returns ``[num_seeds, num_epochs]`` from random (0) to best (1); of a seed that died, 0."""
     returns = np.where(curves["alive"] == 1, curves["evaluation_return"], task.random)
@@ -253,8 +244,10 @@ def colours_of(names: Sequence[str]) -> dict[str, str]:
     return {name: heavy.get(name) or next(others) for name in names}
 
 
-def draw(record: Mapping[str, Any], curves: Mapping[str, np.ndarray], steps: np.ndarray, path: Path) -> None:
-    """Learning curves, scores, performance profiles, and how likely Rainbow is to be better.
+def draw(
+    record: Mapping[str, Any], curves: Mapping[str, np.ndarray], steps: np.ndarray, folder: Path
+) -> list[Path]:
+    """Draws learning curves, scores, profiles, and how likely Rainbow is to be better. Returns where.
 
     ``curves`` are scores ``[num_seeds, num_tasks, num_epochs]`` after so many ``steps``.
     """
@@ -305,7 +298,9 @@ def draw(record: Mapping[str, Any], curves: Mapping[str, np.ndarray], steps: np.
     figure.suptitle(
         f"Rainbow without each part: {tasks} tasks, {record['num_seeds']} seeds each", fontsize=11
     )
+    path = folder / f"{NAME}.png"
     figure.savefig(path, dpi=150)
+    return [path]
 
 
 def main(words: Sequence[str]) -> int:
@@ -320,14 +315,9 @@ def main(words: Sequence[str]) -> int:
         if code != 0:
             return code
     if given.table:
-        path = published() / f"{NAME}.json"
-        record = read_json(path)
-        if record is None:
-            raise InvalidInput(f"nothing is published: {path} is not there; see --publish")
-        results.write_text(path, results.text_of(judged(record)))
-        text = results.between(results.README.read_text(), MARK, table(judged(record)))
-        results.write_text(results.README, text)
-        print(f"{results.README.name}: the table of {len(record['variants'])} variants")
+        record = judged(comparison.read(NAME))
+        results.write_text(comparison.published() / f"{NAME}.json", results.text_of(record))
+        comparison.write_table(MARK, table(record), f"{len(record['variants'])} variants")
     return 0
 
 
@@ -335,53 +325,42 @@ def run(given: Arguments) -> int:
     """Runs every variant in every task, prints what came of them and writes record and figure."""
     use_devices("all", None, given.num_seeds)
     use_cache(None)
-    console = Console(stderr=True, soft_wrap=True, markup=False, highlight=False)
+    console = comparison.make_console()
     curves: dict[str, list[np.ndarray]] = {name: [] for name in variants()}
     parts: dict[str, dict[str, Any]] = {name: {"changes": {}, "digests": {}} for name in variants()}
     steps = np.zeros(0)
     experiments = {
-        (task, name): experiment_of(TASKS[task], changes, given)
+        (task, name): (
+            f"{task}/{name.lower().replace(' ', '-')}",
+            experiment_of(TASKS[task], changes, given),
+        )
         for task in given.tasks
         for name, changes in variants().items()
     }
     rainbow = checks.numbers(RAINBOW)
-    with stopped_by_signals():
-        for number, ((task, name), experiment) in enumerate(experiments.items(), start=1):
-            folder = given.output / task / name.lower().replace(" ", "-")
-            result = run_with_progress(
-                experiment,
-                folder,
-                console,
-                Keeping(checkpoint_every=6, keep=1),
-                resume=True,
-                prefix=f"{number} of {len(experiments)}, {task}, {name}: ",
-            )
-            if result.ended == "interrupted":
-                return 130
-            metrics = read_metrics(folder)
-            steps = np.nanmax(metrics["environment_steps"], axis=0)[1:]
-            curves[name].append(scores_of(metrics, TASKS[task]))
-            config = checks.numbers(experiment.config)
-            parts[name]["changes"][task] = {
-                field: value for field, value in config.items() if value != rainbow[field]
-            }
-            parts[name]["digests"][task] = running.digest(result.runners.agent.params)
+    keeping = Keeping(checkpoint_every=6, keep=1)
+    for (task, name), experiment, folder, result in comparison.outcomes(
+        experiments, given.output, console, keeping
+    ):
+        metrics = read_metrics(folder)
+        steps = np.nanmax(metrics["environment_steps"], axis=0)[1:]
+        curves[name].append(scores_of(metrics, TASKS[task]))
+        config = checks.numbers(experiment.config)
+        parts[name]["changes"][task] = {
+            field: value for field, value in config.items() if value != rainbow[field]
+        }
+        parts[name]["digests"][task] = running.digest(result.runners.agent.params)
     stacked = {name: np.stack(of_tasks, axis=1) for name, of_tasks in curves.items()}
     for name, values in stacked.items():
         means = values.mean(axis=2)
         parts[name]["scores"] = {task: means[:, i].tolist() for i, task in enumerate(given.tasks)}
-    first = next(iter(experiments.values()))
+    _, first = next(iter(experiments.values()))
     record = judged(
-        {
-            "num_seeds": given.num_seeds,
-            "total_steps": given.total_steps,
-            "seed": given.seed,
+        comparison.provenance(given, running.seeds_.resolve(first.seeds))
+        | {
             "rainbow": rainbow,
             "settings": checks.numbers(first.settings),
             "tasks": {task: checks.numbers(TASKS[task]) for task in given.tasks},
-            "conditions": running.conditions(running.seeds_.resolve(first.seeds)),
-            "date": time.strftime("%Y-%m-%d"),
-            "machine": results.machine(),
             "variants": parts,
         }
     )
@@ -391,13 +370,7 @@ def run(given: Arguments) -> int:
             f"{name:<18}{row['score']:>7.3f}  {in_brackets(row['interval'], 3):<16}"
             f"  {row['rainbow_better']:.2f} {in_brackets(row['rainbow_better_interval'])}"
         )
-    folder = published() if given.publish else given.output
-    results.write_text(folder / f"{NAME}.json", results.text_of(record))
-    draw(record, stacked, steps / 1000, folder / f"{NAME}.png")
-    print(f"\n{folder}/{NAME}.png")
-    doubt = results.untraceable(record)
-    if given.publish and doubt is not None:
-        console.print(f"warning: this result cannot be traced: {doubt}")
+    comparison.leave(record, NAME, lambda folder: draw(record, stacked, steps / 1000, folder), given, console)
     return 0
 
 

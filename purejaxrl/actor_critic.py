@@ -214,6 +214,24 @@ def greedy(state: Any, observation: PyTree, carry: PyTree = ()) -> tuple[Array, 
     return policy.greedy(), after
 
 
+def policy_alone(state: Any, params: PyTree, observation: PyTree) -> Distribution:
+    """The policies, with a leading axis, of an agent whose ``network`` gives no value and has no memory."""
+    return networks.apply(state.network, params, observation)
+
+
+def act_alone(
+    state: Any, observation: PyTree, key: Key, step: Array | int, carry: tuple[()] = ()
+) -> tuple[Array, tuple[()], tuple[()]]:
+    """Actions ``[B, …]`` drawn from such a policy for observations ``[B, …]``."""
+    del step
+    return policy_alone(state, state.params, observation).sample(key), (), carry
+
+
+def greedy_alone(state: Any, observation: PyTree, carry: tuple[()] = ()) -> tuple[Array, tuple[()]]:
+    """The likeliest actions ``[B, …]`` of such a policy for observations ``[B, …]``."""
+    return policy_alone(state, state.params, observation).greedy(), carry
+
+
 def look(
     network: nn.Module, params: PyTree, carry: PyTree, observation: PyTree
 ) -> tuple[PyTree, Distribution, Array]:

@@ -156,7 +156,18 @@ def bounded_box(algorithm: str, space: gymnasium.Space[Any]) -> gymnasium.spaces
 
 
 def as_leaves(config: C) -> C:
-    """The same Config with every leaf an array of float32, so that its type never changes."""
+    """The same Config with every leaf an array of float32, so that its type never changes.
+
+    Raises:
+        InvalidInput: one is not one number.
+    """
+    for field in dataclasses.fields(config):  # type: ignore[arg-type]
+        value = getattr(config, field.name)
+        if field.metadata.get("pytree_node", True) and np.ndim(value) != 0:
+            raise InvalidInput(
+                f"{field.name} must be one number, not {value!r}: to have several, vmap init over them, or"
+                " sweep them"
+            )
     return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), config)
 
 

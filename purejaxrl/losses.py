@@ -204,3 +204,12 @@ def pick(x: Array, index: Array) -> Array:
 def pick_row(x: Array, index: Array) -> Array:
     """``x[index]`` of ``[A, K]``, likewise."""
     return jnp.sum(jnp.where((jnp.arange(x.shape[0]) == index)[:, None], x, 0), axis=0)
+
+
+def importance_weights(probability: Array, exponent: Array) -> Array:
+    """What makes a mean over a prioritised batch ``[B]`` one over a uniform one, 1 at most.
+
+    Source: Schaul et al. (2016), "Prioritized experience replay", section 3.4.
+    """
+    weight = probability**-exponent
+    return weight / jnp.max(weight)

@@ -13,7 +13,7 @@ import pytest
 import rainbow_ablation as ablation
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
-from studies import results
+from studies import comparison, results
 
 from purejaxrl import analysis, command_line
 from purejaxrl.agents import dqn
@@ -108,7 +108,7 @@ def test_every_variant_has_a_colour_of_its_own_and_every_bar_its_room(
     saved: list[Figure] = []
     monkeypatch.setattr(Figure, "savefig", lambda self, *_, **__: saved.append(self))
     curves = {name: np.ones((4, 2, 3)) for name in RECORD["variants"]}
-    ablation.draw(RECORD, curves, np.arange(3), tmp_path / "none.png")
+    ablation.draw(RECORD, curves, np.arange(3), tmp_path)
     upper_left, upper_right, lower_left, lower_right = saved[0].axes
     for axes, names in ((upper_right, [*RECORD["variants"]]), (lower_right, [*RECORD["variants"]][1:])):
         assert len(axes.patches) == len(names)
@@ -197,7 +197,7 @@ def test_words_that_make_no_sense(
 
 
 def test_the_readme_has_the_table_of_the_ablation() -> None:
-    record = json.loads((ablation.published() / f"{ablation.NAME}.json").read_text())
+    record = json.loads((comparison.published() / f"{ablation.NAME}.json").read_text())
     stale = "stale: python experiments/rainbow_ablation.py --table"
     assert json.loads(json.dumps(ablation.judged(record))) == record, stale
     text = results.README.read_text()

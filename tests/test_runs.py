@@ -231,8 +231,11 @@ def test_show_tells_everything(here: Path, tell: Any) -> None:
     assert all(len(line.rstrip()) <= 100 for line in shown.splitlines() if "  command  " not in line)
     assert "picture: runs/whole/curve.png" in shown
     assert (here / "runs" / "whole" / "curve.png").read_bytes().startswith(b"\x89PNG")
-    ages = re.compile(r"\d+ s ago")
-    assert ages.sub("", tell("show", "runs/whole")) == ages.sub("", shown)
+
+    def without_ages(text: str) -> list[str]:  # which make columns wider as they grow
+        return re.sub(r"\d+ \w+ ago", "", text).split()
+
+    assert without_ages(tell("show", "runs/whole")) == without_ages(shown)
 
 
 def test_a_picture_that_is_there_stays(here: Path, tell: Any) -> None:

@@ -28,7 +28,7 @@ from purejaxrl.training import Experiment, Settings
 from purejaxrl.training.seeds import keys
 from purejaxrl.types import InvalidInput, Key, PyTree
 
-pytestmark = pytest.mark.optimised
+pytestmark = pytest.mark.as_released
 
 TRAINED = Study(
     name="small",

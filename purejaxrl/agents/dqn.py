@@ -19,7 +19,7 @@ import numpy as np
 import optax
 from flax import struct
 
-from purejaxrl import checks, distributions, losses, networks, targets, value_networks
+from purejaxrl import checks, distributions, learnt_returns, losses, networks, targets, value_networks
 from purejaxrl.checks import static
 from purejaxrl.memory import PrioritisedReplay, Replay
 from purejaxrl.optimisers import OptimiserName, descend, make_optimiser
@@ -107,7 +107,7 @@ class Config:
     """Whether dense layers learn a noise of their own to explore by; epsilon remains what it is."""
     noise_scale: float = static(0.5)
     """σ₀, the scale that this noise begins with."""
-    distribution: Literal["none", "categorical", "quantile", "implicit"] = static("none")
+    distribution: learnt_returns.DistributionName = static("none")
     """What is learnt of a return: its mean, or its distribution (C51, QR-DQN, IQN)."""
     atoms: int = static(51)
     """Atoms, or quantiles, of a distribution; of implicit quantiles those that actions are chosen by."""
@@ -224,7 +224,7 @@ def check(config: Config) -> None:
         raise InvalidInput(f"value_low must be below value_high, not {ends[0]!r} and {ends[1]!r}")
     checks.within(config, 0, jnp.inf, "max_gradient_value", "max_gradient_norm", exclusive=True)
     checks.one_of(config, "loss", ("squared", "huber"))
-    checks.one_of(config, "distribution", ("none", "categorical", "quantile", "implicit"))
+    checks.one_of(config, "distribution", get_args(learnt_returns.DistributionName))
     checks.one_of(config, "exploration", ("epsilon_greedy", "boltzmann"))
     checks.one_of(config, "dropout", ("none", "replay", "acting", "both"))
     checks.one_of(config, "normalisation", ("none", "layer", "batch"))
@@ -318,7 +318,7 @@ def act(
             rate = config.dropout_rate
             if config.dropout_steps is not None:
                 rate = losses.linear_schedule(now, config.dropout_rate, 0.0, config.dropout_steps)
-        value = means(state, forward(state, state.params, observation, rngs, rate)[0])
+        value = learnt_returns.means(config, forward(state, state.params, observation, rngs, rate)[0])
     else:
         value = action_values(state, state.params, observation)
     if config.exploration == "boltzmann":
@@ -337,7 +337,7 @@ def greedy(state: State, observation: PyTree, carry: tuple[()] = ()) -> tuple[Ar
 
 def action_values(state: State, params: PyTree, observation: PyTree) -> Array:
     """Action values ``[B, A]`` of observations ``[B, …]`` under ``params``, without noise or dropout."""
-    return means(state, forward(state, params, observation)[0])
+    return learnt_returns.means(state.config, forward(state, params, observation)[0])
 
 
 def forward(
@@ -390,22 +390,6 @@ def forward(
     )
 
 
-def means(state: State, output: Array) -> Array:
-    """Action values ``[…, A]`` out of what the network says."""
-    config = state.config
-    if config.distribution == "none":
-        return output
-    if config.distribution == "categorical":
-        # A sum and no product of matrices, which accelerators would round to fewer bits.
-        return jnp.sum(jax.nn.softmax(output) * atoms(config), axis=-1)
-    return jnp.mean(output, axis=-1)
-
-
-def atoms(config: Config) -> Array:
-    """The returns ``[atoms]`` of a categorical distribution."""
-    return distributions.support(config.value_low, config.value_high, config.atoms)
-
-
 @jax.jit
 def update(state: State, batch: Transition | Sample) -> State:
     """One step of the optimiser on a batch ``[B]``, and the target network's share of it.
@@ -434,20 +418,20 @@ def update(state: State, batch: Transition | Sample) -> State:
         output, statistics = forward(
             state, params, transition.observation, rngs, rate, draw.tau, learning=True
         )
-        action_value = jax.vmap(losses.pick)(means(state, output), transition.action)
+        action_value = jax.vmap(losses.pick)(learnt_returns.means(config, output), transition.action)
         td_error = jnp.sum(weights * values, axis=1) - action_value
         if config.distribution == "none":
             penalty = optax.huber_loss(td_error) if config.loss == "huber" else optax.l2_loss(td_error)
             priority = jnp.abs(td_error)
         else:
-            penalty, priority = jax.vmap(disagreement, in_axes=(None, 0, 0, 0, 0, 0))(
+            penalty, priority = jax.vmap(learnt_returns.disagreement, in_axes=(None, 0, 0, 0, 0, 0))(
                 config, output, transition.action, draw.tau, values, weights
             )
         if probability is not None:
             exponent = losses.linear_schedule(
                 state.step, config.importance_start, config.importance_end, config.importance_steps
             )
-            penalty *= importance_weights(probability, exponent)
+            penalty *= losses.importance_weights(probability, exponent)
         info = {"td_error": jnp.mean(jnp.abs(td_error)), "action_value": jnp.mean(action_value)}
         return jnp.mean(penalty), (priority, statistics, info)
 
@@ -491,7 +475,7 @@ def target_particles(state: State, transition: Transition, draw: Draw) -> tuple[
     if config.munchausen:
         before, _ = forward(state, state.target_params, transition.observation, draw.noise(0))
         reward += jax.vmap(targets.munchausen_bonus, in_axes=(0, 0, None, None, None))(
-            means(state, before),
+            learnt_returns.means(config, before),
             transition.action,
             config.munchausen_scale,
             config.munchausen_temperature,
@@ -510,8 +494,8 @@ def target_particles(state: State, transition: Transition, draw: Draw) -> tuple[
     elif fractions is not None:
         # By other fractions than those that are valued: the same would choose what they overestimate.
         after, chooser = jnp.split(after, [config.target_samples], axis=-1)
-    selector = means(state, chooser)
-    values, weights = jax.vmap(successor, in_axes=(None, 0, 0))(config, after, selector)
+    selector = learnt_returns.means(config, chooser)
+    values, weights = jax.vmap(learnt_returns.successor, in_axes=(None, 0, 0))(config, after, selector)
     return jax.lax.stop_gradient(reward[:, None] + discount[:, None] * values), weights
 
 
@@ -519,56 +503,6 @@ def steps(transition: Transition) -> list[Array]:
     """Rewards and flags ``[B, n]`` of a batch that has them so, or ``[B]``."""
     given = (transition.reward, transition.terminated, transition.truncated)
     return [jnp.reshape(jnp.asarray(each), (len(each), -1)) for each in given]
-
-
-def successor(config: Config, output: Array, selector: Array) -> tuple[Array, Array]:
-    """What the target network says of one successor's return: particles and their weights ``[M]``.
-
-    Of the action that is best by ``selector`` ``[A]``; or, for Munchausen, a mixture over all actions, by
-    the policy that is a softmax of ``selector`` (there the target network's, too), with its entropy counted
-    as a reward.
-
-    Source: Mnih et al. (2015); van Hasselt, Guez & Silver (2016), eq. 4; Bellemare et al. (2017),
-    algorithm 1; Dabney et al. (2018), algorithm 1; Vieillard, Pietquin & Geist (2020), eq. 2.
-    """
-    if config.distribution == "none":
-        values, weights = output[:, None], jnp.ones((output.shape[0], 1))
-    elif config.distribution == "categorical":
-        weights = jax.nn.softmax(output)
-        values = jnp.broadcast_to(atoms(config), weights.shape)
-    else:
-        values, weights = output, jnp.full(output.shape, 1 / output.shape[1])
-    if config.munchausen:
-        log_policy = jax.nn.log_softmax(selector / config.munchausen_temperature)[:, None]
-        soft = values - config.munchausen_temperature * log_policy
-        return soft.reshape(-1), (jnp.exp(log_policy) * weights).reshape(-1)
-    best = jnp.argmax(selector)
-    return losses.pick_row(values, best), losses.pick_row(weights, best)
-
-
-def disagreement(
-    config: Config, output: Array, action: Array, tau: Array | None, values: Array, weights: Array
-) -> tuple[Array, Array]:
-    """The loss of one predicted distribution against a target's particles ``[M]``, and its priority.
-
-    The priority is the divergence of categorical distributions, as in Rainbow, and the loss of quantiles.
-    """
-    taken = losses.pick_row(output, action)
-    if config.distribution == "categorical":
-        target = distributions.project(values, weights, atoms(config))
-        return distributions.cross_entropy(target, taken), distributions.divergence(target, taken)
-    fractions = distributions.midpoints(config.atoms) if tau is None else tau
-    loss = distributions.quantile_loss(taken, fractions, values, weights, config.quantile_threshold)
-    return loss, loss
-
-
-def importance_weights(probability: Array, exponent: Array) -> Array:
-    """What makes a mean over a prioritised batch ``[B]`` one over a uniform one, 1 at most.
-
-    Source: Schaul et al. (2016), "Prioritized experience replay", section 3.4.
-    """
-    weight = probability**-exponent
-    return weight / jnp.max(weight)
 
 
 @dataclasses.dataclass(frozen=True)

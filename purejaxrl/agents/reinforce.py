@@ -17,7 +17,7 @@ import optax
 from flax import struct
 
 from purejaxrl import actor_critic, checks, losses, networks
-from purejaxrl.action_distributions import Distribution, PolicyName, make_head
+from purejaxrl.action_distributions import PolicyName, make_head
 from purejaxrl.checks import static
 from purejaxrl.memory import FirstEpisodes, LastRollout, in_first_episode
 from purejaxrl.optimisers import OptimiserName, descend, make_optimiser
@@ -198,22 +198,7 @@ def memory(config: Config) -> LastRollout:
     return FirstEpisodes(once=True) if config.episodes == "first" else LastRollout(once=True)
 
 
-def act(
-    state: State, observation: PyTree, key: Key, step: Array | int, carry: tuple[()] = ()
-) -> tuple[Array, tuple[()], tuple[()]]:
-    """Actions ``[B, …]`` drawn from the policy for observations ``[B, …]``."""
-    del step
-    return policy(state, state.params, observation).sample(key), (), carry
-
-
-def greedy(state: State, observation: PyTree, carry: tuple[()] = ()) -> tuple[Array, tuple[()]]:
-    """The likeliest actions ``[B, …]`` for observations ``[B, …]``."""
-    return policy(state, state.params, observation).greedy(), carry
-
-
-def policy(state: State, params: PyTree, observation: PyTree) -> Distribution:
-    """Distributions of actions, with a leading axis, for observations ``[B, …]`` under ``params``."""
-    return networks.apply(state.network, params, observation)
+act, greedy, policy = actor_critic.act_alone, actor_critic.greedy_alone, actor_critic.policy_alone
 
 
 @struct.dataclass

@@ -16,9 +16,8 @@ import optax
 from flax import struct
 
 from purejaxrl import actor_critic, checks, losses, networks
-from purejaxrl.action_distributions import Distribution, PolicyName, make_head
+from purejaxrl.action_distributions import PolicyName, make_head
 from purejaxrl.checks import static
-from purejaxrl.memory import LastRollout
 from purejaxrl.optimisers import descend
 from purejaxrl.sampling import minibatches
 from purejaxrl.types import Array, InvalidInput, Key, PyTree, Transition
@@ -41,8 +40,8 @@ class Config:
     value_learning_rate: float = 1e-3
     """Step size of the value's optimiser, which is Adam."""
     conjugate_steps: int = static(10)
-    """Steps of the conjugate gradient method. Many more than the policy has curvature for, without damping,
-    add up rounding errors."""
+    """Steps of the conjugate gradient method at most: it ends where float32 can tell no more. Without
+    damping, many more than the policy has curvature for add up rounding errors."""
     backtrack_steps: int = static(10)
     """Lengths that are tried before the policy is left as it is."""
     passes: int = static(10)
@@ -84,6 +83,9 @@ class State:
     info: dict[str, Array]  # figures of the last update
 
 
+RESIDUAL = 1e-6
+"""Of the gradient's norm, what the conjugate gradient method may leave: float32 has no better, and steps past
+it divide nothing by nothing."""
 FIGURES = ("gain", "kl", "entropy", "value_loss", "gradient_norm", "backtracks", "accepted")
 """What ``info`` has: ``gain`` is how much larger the surrogate is than it was; ``backtracks`` how many times
 the step was shortened; ``accepted`` 1 where one was taken and 0 where the policy stayed."""
@@ -135,23 +137,8 @@ def check(config: Config) -> None:
         checks.beside(config, "network", "hidden_sizes", "activation", "torso", "initialiser")
 
 
-def memory(config: Config) -> LastRollout:
-    """The rollout that feeds :func:`update`, once."""
-    del config
-    return LastRollout(once=True)
-
-
-def act(
-    state: State, observation: PyTree, key: Key, step: Array | int, carry: tuple[()] = ()
-) -> tuple[Array, tuple[()], tuple[()]]:
-    """Actions ``[B, …]`` drawn from the policy for observations ``[B, …]``."""
-    del step
-    return networks.apply(state.network, state.params, observation).sample(key), (), carry
-
-
-def greedy(state: State, observation: PyTree, carry: tuple[()] = ()) -> tuple[Array, tuple[()]]:
-    """The likeliest actions ``[B, …]`` for observations ``[B, …]``."""
-    return networks.apply(state.network, state.params, observation).greedy(), carry
+memory = actor_critic.memory
+act, greedy, policy = actor_critic.act_alone, actor_critic.greedy_alone, actor_critic.policy_alone
 
 
 @jax.jit
@@ -222,7 +209,9 @@ def improve(
         return jax.tree.map(lambda leaf, own: leaf + config.damping * own, product, vector)
 
     start, gradient = jax.value_and_grad(surrogate)(state.params)
-    direction, _ = jax.scipy.sparse.linalg.cg(curvature, gradient, tol=0.0, maxiter=config.conjugate_steps)
+    direction, _ = jax.scipy.sparse.linalg.cg(
+        curvature, gradient, tol=RESIDUAL, maxiter=config.conjugate_steps
+    )
     square = jnp.asarray(optax.tree.vdot(direction, curvature(direction)), jnp.float32)
     longest = jnp.where(square > 0, jnp.sqrt(2 * config.max_kl / jnp.where(square > 0, square, 1.0)), 0.0)
 
@@ -248,11 +237,6 @@ def improve(
         "backtracks": number.astype(jnp.float32),
         "accepted": taken.astype(jnp.float32),
     }
-
-
-def policy(state: State, params: PyTree, observation: PyTree) -> Distribution:
-    """Distributions of actions, with a leading axis, for observations ``[B, …]`` under ``params``."""
-    return networks.apply(state.network, params, observation)
 
 
 def fit(state: State, observation: PyTree, target: Array, parts: Array) -> tuple[PyTree, PyTree, Array]:

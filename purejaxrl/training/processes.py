@@ -66,12 +66,10 @@ def handled(handler: Callable[[int, Any], None], *numbers: int) -> Iterator[None
     if threading.current_thread() is not threading.main_thread():
         yield  # where none is ever heard
         return
-    before = {number: signal.signal(number, handler) for number in numbers}
-    try:
+    with contextlib.ExitStack() as stack:  # each is given back, whatever the handler before it does
+        for number in numbers:
+            stack.callback(signal.signal, number, signal.signal(number, handler))
         yield
-    finally:
-        for number, former in before.items():
-            signal.signal(number, former)
 
 
 @contextlib.contextmanager

@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 from tables import CASES, OBSERVATIONS, ON_POLICY, PLUS_MINUS_TWO, TWO_ACTIONS
 
+from purejaxrl.types import InvalidInput
+
 RATES = dict.fromkeys(CASES, "learning_rate")
 RATES |= {"ddpg": "actor_learning_rate", "trpo": "value_learning_rate"}
 
@@ -116,6 +118,13 @@ def test_leaves_keep_their_type_however_they_were_given(name: str) -> None:
             assert state.config.discount.dtype == jnp.float32
             assert state.config.discount.shape == ()
             agent.update(state, batch)
+
+
+def test_a_number_is_one_number(name: str) -> None:
+    _, make, _ = CASES[name]
+    for several in ([1e-3, 1e-2], np.array([1e-3]), jnp.full((1, 1), 1e-3)):
+        with pytest.raises(InvalidInput, match=f"{RATES[name]} must be one number, not .*sweep"):
+            make(**{RATES[name]: several})
 
 
 def test_info_holds_finite_scalars(name: str) -> None:

@@ -29,6 +29,7 @@ from tables import (
     tree,
 )
 
+from purejaxrl import losses
 from purejaxrl.agents import dqn
 from purejaxrl.types import InvalidInput, Transition
 
@@ -125,9 +126,9 @@ def test_priorities_and_importance_weights() -> None:
 
 
 def test_importance_weights_by_hand() -> None:
-    close(dqn.importance_weights(jnp.array([1.0, 4.0, 0.25]), jnp.float32(0.5)), [0.5, 0.25, 1])
-    close(dqn.importance_weights(jnp.array([1.0, 4.0, 0.25]), jnp.float32(0.0)), [1, 1, 1])
-    close(dqn.importance_weights(jnp.array([2.0, 8.0]), jnp.float32(1.0)), [1, 0.25])
+    close(losses.importance_weights(jnp.array([1.0, 4.0, 0.25]), jnp.float32(0.5)), [0.5, 0.25, 1])
+    close(losses.importance_weights(jnp.array([1.0, 4.0, 0.25]), jnp.float32(0.0)), [1, 1, 1])
+    close(losses.importance_weights(jnp.array([2.0, 8.0]), jnp.float32(1.0)), [1, 0.25])
 
 
 def test_munchausen_by_hand() -> None:

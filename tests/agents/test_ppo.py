@@ -247,7 +247,6 @@ def balanced(agent: Any) -> np.ndarray:
     return np.asarray(jax.jit(lambda keys: jax.lax.map(loop.train, keys))(keys)[1].evaluation_return[:, -1])
 
 
-@pytest.mark.optimised
 def test_it_balances_a_pole_and_falls_where_actions_are_taken_for_others() -> None:
     assert np.mean(balanced(ppo)) > 350
 

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from probes import HIGH, LOW, Probe
 
-from purejaxrl import actor_critic
-from purejaxrl.agents import a2c, ddpg, dqn, ppo, pqn, q_learning
+from purejaxrl import actor_critic, networks
+from purejaxrl.agents import a2c, a3c, ddpg, dqn, ppo, pqn, q_learning, reinforce, trpo
 from purejaxrl.environments import vectorise
 from purejaxrl.training.loop import Loop
 from purejaxrl.training.settings import Settings
@@ -53,6 +53,14 @@ def pqn_value(state: pqn.State) -> Array:
 
 def policy_s_value(state: Any) -> Array:
     return actor_critic.look(state.network, state.params, (), OBSERVATIONS)[2]
+
+
+def value_alone(state: Any) -> Array:
+    return networks.apply(state.value_network, state.value_params, OBSERVATIONS)
+
+
+def a3c_value(state: a3c.State) -> Array:
+    return policy_s_value(state.shared)
 
 
 def ddpg_value(state: ddpg.State) -> Array:
@@ -122,6 +130,60 @@ AGENTS: dict[str, tuple[Any, Any, Any, Settings]] = {
         policy_s_value,
         Settings(total_steps=32_000, num_envs=64, rollout_length=4, num_epochs=1, evaluation_episodes=0),
     ),
+    "a3c": (
+        a3c,
+        a3c.Config(
+            learning_rate=3e-3,
+            discount=DISCOUNT,
+            optimiser="adam",
+            hidden_sizes=(16,),
+            workers=4,
+            synchronise_every=2,
+        ),
+        a3c_value,
+        ROLLOUTS,
+    ),
+    **{
+        name: (
+            trpo,
+            trpo.Config(
+                discount=DISCOUNT,
+                max_kl=0.02,
+                value_learning_rate=5e-3,
+                passes=4,
+                minibatches=2,
+                advantage_normalisation="none",  # which makes much of the last differences
+                hidden_sizes=(16,),
+            ),
+            value_alone,
+            settings,
+        )
+        for name, settings in (
+            ("trpo", ROLLOUTS),
+            (
+                "trpo, gaussian",
+                Settings(
+                    total_steps=32_000, num_envs=64, rollout_length=4, num_epochs=1, evaluation_episodes=0
+                ),
+            ),
+        )
+    },
+    **{
+        f"reinforce, {baseline}": (
+            reinforce,
+            reinforce.Config(
+                learning_rate=1e-2,
+                value_learning_rate=1e-2,
+                discount=DISCOUNT,
+                baseline=baseline,
+                value_steps=5,
+                hidden_sizes=(16,),
+            ),
+            value_alone,
+            ROLLOUTS,
+        )
+        for baseline in ("value", "td_value")
+    },
     "ddpg": (
         ddpg,
         ddpg.Config(
@@ -166,7 +228,7 @@ AGENTS: dict[str, tuple[Any, Any, Any, Settings]] = {
 
 # A policy that is still wide loses by it. Beta distributions narrow slowly: their parameters have to grow.
 WIDTH_COSTS = {"a2c, beta": 0.15}
-CONTINUOUS = ("ddpg", "a2c, gaussian", "a2c, tanh_gaussian", "a2c, beta", "ppo, gaussian")
+CONTINUOUS = ("ddpg", "a2c, gaussian", "a2c, tanh_gaussian", "a2c, beta", "ppo, gaussian", "trpo, gaussian")
 
 
 @functools.cache

@@ -20,8 +20,8 @@ import numpy as np
 import pytest
 from probes import Clock
 
-from purejaxrl import actor_critic
-from purejaxrl.agents import a2c, ddpg, dqn, ppo
+from purejaxrl import actor_critic, networks
+from purejaxrl.agents import a2c, a3c, ddpg, dqn, ppo, reinforce, trpo
 from purejaxrl.environments import vectorise
 from purejaxrl.training.loop import Loop
 from purejaxrl.training.settings import Settings
@@ -40,6 +40,10 @@ def dqn_value(state: dqn.State) -> Array:
 
 def policy_s_value(state: Any) -> Array:
     return actor_critic.look(state.network, state.params, (), OBSERVATION)[2]
+
+
+def value_alone(state: Any) -> Array:
+    return networks.apply(state.value_network, state.value_params, OBSERVATION)
 
 
 def ddpg_value(state: ddpg.State) -> Array:
@@ -72,6 +76,28 @@ CASES: dict[str, tuple[Any, Any, Any, float]] = {
         ppo.Config(learning_rate=0.02, discount=0.5, gae_lambda=1.0, hidden_sizes=(), minibatches=1),
         policy_s_value,
         RETURNS,
+    ),
+    "a3c": (
+        a3c,
+        a3c.Config(
+            learning_rate=0.02, discount=0.5, gae_lambda=1.0, optimiser="adam", hidden_sizes=(), workers=2
+        ),
+        lambda state: policy_s_value(state.shared),
+        RETURNS,
+    ),
+    "trpo": (
+        trpo,
+        trpo.Config(
+            value_learning_rate=0.02, discount=0.5, gae_lambda=1.0, hidden_sizes=(), passes=4, minibatches=1
+        ),
+        value_alone,
+        RETURNS,
+    ),
+    "reinforce, td_value": (
+        reinforce,
+        reinforce.Config(value_learning_rate=0.02, discount=0.5, baseline="td_value", hidden_sizes=()),
+        value_alone,
+        ONE_STEP,
     ),
     "ddpg": (
         ddpg,

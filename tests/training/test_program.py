@@ -21,7 +21,7 @@ from purejaxrl import training
 from purejaxrl.training import Experiment, Programs
 from purejaxrl.training import seeds as seeds_
 
-pytestmark = pytest.mark.optimised
+pytestmark = pytest.mark.as_released
 
 AGENTS = ("dqn", "a2c", "ddpg")
 REPLAYING = ("dqn", "ddpg")

@@ -15,7 +15,7 @@ import pytest
 from training_cases import variant
 
 from purejaxrl import training
-from purejaxrl.training import Progress, Result
+from purejaxrl.training import Progress, Result, processes
 from purejaxrl.types import InvalidInput
 
 EXPERIMENT = variant(
@@ -160,14 +160,16 @@ def test_ctrl_c_in_a_script_leaves_complete_metrics_and_a_picture(tmp_path: Path
         f"--output {folder} --num-seeds 2 --total-steps 100010000 --num-epochs 20000 --evaluation-episodes 1"
         " --evaluation-steps 20 --config.hidden-sizes 8 --config.batch-size 8"
     )
-    script = subprocess.Popen(
-        [sys.executable, SCRIPTS / "dqn_cartpole.py", *arguments.split()],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "TERM": "dumb"},
-    )
+    # A shell has what it runs in the background ignore Ctrl-C, and all that this begins.
+    with processes.handled(signal.default_int_handler, signal.SIGINT):
+        script = subprocess.Popen(
+            [sys.executable, SCRIPTS / "dqn_cartpole.py", *arguments.split()],
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "TERM": "dumb"},
+        )
     try:
         metrics = folder / "metrics.jsonl"
         while not metrics.exists() or metrics.read_text().count("\n") < 2 * 4:
