@@ -185,7 +185,7 @@ def table(record: Mapping[str, Any]) -> str:
                 row = rows.get(task)
                 cells += ["–", "–"] if row is None else [score(row), reached(row, record["total_steps"])]
             lines.append(results.line_of(cells))
-    steps = spaced(record["total_steps"])
+    steps = results.spaced(record["total_steps"])
     note = f"{steps} steps, {record['num_seeds']} seeds each; seconds are of one seed on one core."
     return "\n".join([*lines[1:], "", note])
 
@@ -200,12 +200,7 @@ def reached(row: Mapping[str, Any], total_steps: int) -> str:
     share = epochs_to(REACHED, np.asarray(row["scores"])) / NUM_EPOCHS
     if not np.isfinite(share):
         return "–"
-    return f"{spaced(share * total_steps)} steps, {share * row['seconds']:.2f} s"
-
-
-def spaced(number: float) -> str:
-    """A whole number with spaces between its thousands."""
-    return f"{number:,.0f}".replace(",", " ")
+    return f"{results.spaced(share * total_steps)} steps, {share * row['seconds']:.2f} s"
 
 
 def draw(record: Mapping[str, Any], folder: Path) -> list[Path]:
@@ -242,7 +237,8 @@ def panel(
     axes.set_xlabel("seconds, on one core" if by_time else "thousands of environment steps")
     axes.set_ylim(-0.05, 1.05)
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=7)
+    if rows:
+        axes.legend(fontsize=7)
 
 
 def main(words: Sequence[str]) -> int:

@@ -2,17 +2,20 @@
 
 python experiments/baseline_variance.py
 python experiments/baseline_variance.py --output runs/baselines --batches 256000
+python experiments/baseline_variance.py --publish --table
 
 On a task of two states and three steps the gradient of the return can be worked out. Every estimator of
 the third deck sees the same episodes, sixteen at a time, a million in all: their means must meet the gradient
 within their standard errors, and their variances tell them apart. Leaves baseline-variance.json and .png.
+With --publish they go to experiments/results/figures/, from which --table writes the README's table; --table
+alone measures nothing.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +27,7 @@ import numpy as np
 import tyro
 from rich.console import Console
 from rich.table import Table as Lines
+from studies import comparison, results
 
 from purejaxrl import checks
 from purejaxrl.action_distributions import Categorical
@@ -41,6 +45,17 @@ END = np.array([[0.0, 0.3], [0.2, 0.0]])  # the chance that the episode ends the
 REWARD = np.array([[1.0, 2.0], [-1.0, 3.0]])
 LOGITS = np.array([[0.3, -0.2], [-0.5, 0.4]])
 DISCOUNT = 0.8
+NAME = "baseline-variance"
+MARK = "variances of baselines"
+"""Of the comments between which the README's table is."""
+BASELINES = {
+    "none": "no baseline",
+    "constant": "constant",
+    "optimal": "optimal constant",
+    "time": "time",
+    "value": "state value",
+}
+"""What the table calls each."""
 OBSERVATIONS, DISCRETE = gymnasium.spaces.Discrete(STEPS * STATES), gymnasium.spaces.Discrete(ACTIONS)
 
 
@@ -184,16 +199,30 @@ class Arguments:
     batches: int = 64_000
     """Batches of sixteen episodes, a multiple of 64."""
     output: Path = Path("runs/baseline-variance")
-    """Where table and picture are left."""
+    """Where record and picture are left."""
+    publish: bool = False
+    """Leave them in experiments/results/figures/."""
+    table: bool = False
+    """Write the README's table from what is published; alone, it measures nothing."""
 
 
 def main(words: list[str]) -> int:
-    """Measures, prints, and leaves a record and a picture."""
+    """Measures, prints, and leaves a record and a picture; or writes the README's table."""
     given = tyro.cli(Arguments, args=words, description=__doc__)
     checks.whole(given, 64, "batches")
     if given.batches % 64:
         raise InvalidInput(f"batches must be a multiple of 64, not {given.batches}")
-    estimates, exact = measure(given.batches), exact_gradient(DISCOUNT)
+    if given.publish or not given.table:
+        compare(given.batches, comparison.published() if given.publish else given.output)
+    if given.table:
+        record = comparison.read(NAME)
+        comparison.write_table(MARK, table(record), f"{len(record['estimators'])} estimators")
+    return 0
+
+
+def compare(batches: int, folder: Path) -> None:
+    """Measures every estimator, prints what came of it, and leaves record and picture in a folder."""
+    estimates, exact = measure(batches), exact_gradient(DISCOUNT)
     lines = Lines("returns, baseline", "variance", "of none's", "furthest off, standard errors")
     record = {}
     for name, estimate in estimates.items():
@@ -203,12 +232,26 @@ def main(words: list[str]) -> int:
         record[name] = {"variance": variance, "furthest_off": off, "mean": estimate.mean.tolist()}
     console = Console()
     console.print(lines)
-    given.output.mkdir(parents=True, exist_ok=True)
-    about = {"batches": given.batches, "episodes": EPISODES, "exact": exact.tolist(), "estimators": record}
-    (given.output / "baseline-variance.json").write_text(json.dumps(about, indent=1) + "\n")
-    draw(estimates, given.output / "baseline-variance.png")
-    console.print(f"{given.output}")
-    return 0
+    about = {"batches": batches, "episodes": EPISODES, "exact": exact.tolist(), "estimators": record}
+    results.write_text(folder / f"{NAME}.json", results.text_of(about))
+    draw(estimates, folder / f"{NAME}.png")
+    console.print(f"{folder}")
+
+
+def table(record: Mapping[str, Any]) -> str:
+    """The README's table of a record: a column for each baseline, a row for each way to credit an action."""
+    found = record["estimators"]
+    lines = results.head(("", *BASELINES.values()))
+    for called, prefix in (("returns of whole episodes", "trajectory, "), ("rewards to go", "")):
+        variances = [found.get(f"{prefix}{name}", {}).get("variance") for name in BASELINES]
+        cells = ["–" if variance is None else f"{variance:.3f}" for variance in variances]
+        lines.append(results.line_of([called, *cells]))
+    furthest = max(row["furthest_off"] for row in found.values())
+    note = (
+        f"Of {results.spaced(record['batches'] * record['episodes'])} episodes; no mean is further than"
+        f" {furthest:.1f} standard errors from the exact gradient, in any parameter."
+    )
+    return "\n".join([*lines, "", note])
 
 
 def draw(estimates: dict[str, Estimate], path: Path) -> None:

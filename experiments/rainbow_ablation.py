@@ -199,7 +199,7 @@ def table(record: Mapping[str, Any]) -> str:
         lines.append(
             results.line_of([name, f"{row['score']:.3f} {in_brackets(row['interval'], 3)}", *means, *better])
         )
-    steps, seeds = f"{record['total_steps']:,}".replace(",", " "), record["num_seeds"]
+    steps, seeds = results.spaced(record["total_steps"]), record["num_seeds"]
     lines += ["", f"{steps} steps, {seeds} seeds of each variant in each task."]
     return "\n".join([*lines, *(finding(variants, other) for other in BASELINES), by_score(variants)])
 

@@ -315,6 +315,11 @@ def rows(study: Study, result: Mapping[str, Any] | None, names: Sequence[str]) -
         ]
 
 
+def spaced(number: float) -> str:
+    """A whole number with spaces between its thousands."""
+    return f"{number:,.0f}".replace(",", " ")
+
+
 def typeset(text: str) -> str:
     """Text with a minus sign before every negative number."""
     return re.sub(r"(?<![\w.)])-(?=\d)", MINUS, text)

@@ -24,6 +24,7 @@ from baseline_variance import (
     logits,
     sampled,
 )
+from studies import comparison, results
 
 from purejaxrl import environments, losses, networks, presets
 from purejaxrl.agents import reinforce
@@ -49,6 +50,12 @@ def test_the_script_leaves_a_table_and_a_picture(tmp_path: Any, capsys: Any) -> 
     assert "trajectory, optimal" in capsys.readouterr().out
     with pytest.raises(InvalidInput, match="batches must be a multiple of 64, not 100"):
         baseline_variance.main(["--batches", "100"])
+
+
+def test_the_readme_has_the_table_of_variances() -> None:
+    text, record = results.README.read_text(), comparison.read(baseline_variance.NAME)
+    stale = "stale: python experiments/baseline_variance.py --table"
+    assert results.between(text, baseline_variance.MARK, baseline_variance.table(record)) == text, stale
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)
