@@ -36,15 +36,15 @@ def programs(request: pytest.FixtureRequest) -> Iterator[None]:
     Most run for an instant, and compiling them is what the suite's time goes into. They go with their
     module: all of them together take five gigabytes.
     """
-    as_released, optimised = map(request.node.get_closest_marker, ("as_released", "optimised"))
+    marked = {marker.name for marker in request.node.iter_markers()}
     before = jax.config.values["jax_disable_most_optimizations"]
     with pytest.MonkeyPatch.context() as patch:  # its environment is for the processes that a test starts
-        if not as_released:
+        if not marked & {"as_released", "same_bits"}:
             # XLA's older way to write out fused loops is compiled in two thirds of the time. There is a flag
             # for it, but only of a whole process; where jax has its options elsewhere, all takes longer.
             patch.setattr(compiler, "get_compile_options", without_emitters, raising=False)
             patch.setenv("XLA_FLAGS", f"{os.environ.get('XLA_FLAGS', '')} --{EMITTERS}=false")
-        if not as_released and not optimised:
+        if not marked & {"as_released", "optimised"}:
             jax.config.update("jax_disable_most_optimizations", True)
             patch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
         yield

@@ -28,6 +28,8 @@ from purejaxrl.training.rebuild import experiment_from
 from purejaxrl.training.record import describe, lock
 from purejaxrl.types import InvalidInput
 
+pytestmark = pytest.mark.same_bits
+
 EXPERIMENT = Experiment(
     a2c,
     a2c.Config(hidden_sizes=(16,), learning_rate=3e-3),

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.same_bits
+
 SCRIPT = Path(__file__).parents[2] / "experiments" / "dqn_cartpole.py"
 SIZES = (
     "--num-seeds 8 --seeds map --num-envs 2 --rollout-length 4 --evaluation-episodes 2 --evaluation-steps 50"

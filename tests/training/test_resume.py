@@ -22,7 +22,7 @@ from purejaxrl.training import Keeping, Result, StorageError
 from purejaxrl.training.checkpoints import Checkpoints
 from purejaxrl.types import InvalidInput
 
-pytestmark = pytest.mark.usefixtures("compiled_once")
+pytestmark = [pytest.mark.usefixtures("compiled_once"), pytest.mark.same_bits]
 slow = pytest.mark.slow
 AGENTS = ("dqn", "a2c", "ddpg")
 

@@ -15,6 +15,8 @@ from purejaxrl.agents import dqn
 from purejaxrl.training import Experiment, Point
 from purejaxrl.types import InvalidInput
 
+pytestmark = pytest.mark.same_bits
+
 RATES: tuple[Point, ...] = (
     (("config.learning_rate", 3e-4),),
     (("config.learning_rate", 1e-2), ("config.discount", 0.5)),
