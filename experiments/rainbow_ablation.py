@@ -195,7 +195,7 @@ def table(record: Mapping[str, Any]) -> str:
             else "–"
             for other in ("rainbow", "dqn")
         ]
-        means = [f"{value:.2f}" for value in row["by_task"].values()]
+        means = [f"{value:z.2f}" for value in row["by_task"].values()]
         lines.append(
             results.line_of([name, f"{row['score']:.3f} {in_brackets(row['interval'], 3)}", *means, *better])
         )
