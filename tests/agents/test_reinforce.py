@@ -52,6 +52,23 @@ def test_the_script_leaves_a_table_and_a_picture(tmp_path: Any, capsys: Any) -> 
         baseline_variance.main(["--batches", "100"])
 
 
+def test_what_is_published_is_what_the_table_is_made_of(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.setattr(results, "RESULTS", tmp_path)
+    monkeypatch.setattr(results, "README", tmp_path / "README.md")
+    with pytest.raises(InvalidInput, match="nothing is published"):
+        baseline_variance.main(["--table"])
+    mark = baseline_variance.MARK
+    results.README.write_text(f"<!-- {mark}: begin -->\n<!-- {mark}: end -->\n")
+    assert baseline_variance.main(["--batches", "640", "--publish", "--table"]) == 0
+    record = comparison.read(baseline_variance.NAME)
+    assert baseline_variance.table(record) in results.README.read_text()
+    assert f"{record['estimators']['time']['variance']:.3f}" in results.README.read_text()
+    assert (tmp_path / "figures" / "baseline-variance.png").stat().st_size > 5_000
+    capsys.readouterr()
+
+
 def test_the_readme_has_the_table_of_variances() -> None:
     text, record = results.README.read_text(), comparison.read(baseline_variance.NAME)
     stale = "stale: python experiments/baseline_variance.py --table"

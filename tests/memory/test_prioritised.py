@@ -15,7 +15,7 @@ from memory_cases import EXAMPLE, Model, rollout, transitions
 from purejaxrl.memory import Prioritised, PrioritisedReplay, Replay, sum_tree
 from purejaxrl.types import Sample, Transition
 
-pytestmark = pytest.mark.optimised
+pytestmark = pytest.mark.as_released
 
 
 def masses_by_serial(memory: PrioritisedReplay, state: Any, model: Model) -> dict[int, float]:
@@ -197,7 +197,7 @@ def test_draws_are_in_proportion_after_a_million_updates() -> None:
     weighted = (number[env, end] / probability).mean(axis=1)
     error = weighted.std() / np.sqrt(len(weighted))
     assert abs(weighted.mean() - uniform) < 4 * error
-    assert error < 0.0015 * uniform
+    assert error < 0.001 * uniform
     assert number[env, end].mean() > 1.2 * uniform
 
 

@@ -29,9 +29,10 @@ from purejaxrl.types import InvalidInput
 
 pytestmark = pytest.mark.as_released
 
+GRID = [(8, 1), (8, 2), (16, 4)]
 ODD = (11, 8)  # five rows of padding; for an environment in JAX and for simulators on the host
 SIZES = {  # 8 seeds on 2 devices, or 3, are among the epoch-by-epoch runs below
-    "dqn": [(8, 1), (16, 4), ODD],
+    "dqn": [*GRID, ODD],
     "a2c": [(16, 4)],
     "ddpg": [(16, 4)],
     "a2c, EnvPool": [(8, 2), ODD],
@@ -62,7 +63,7 @@ def test_vmapped_seeds_are_close_to_what_they_are_alone(name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "num_seeds", "devices"),
-    [("dqn", 8, 1), ("ddpg", 16, 4), ("a2c, EnvPool", 16, 4)],
+    [("dqn", 8, 1), ("dqn", 16, 4), ("ddpg", 16, 4), ("a2c, EnvPool", 16, 4)],
 )
 def test_vmapped_seeds_are_close_on_every_number_of_devices(name: str, num_seeds: int, devices: int) -> None:
     among = trained(variant(name, seeds="vmap", num_seeds=num_seeds, devices=devices))
@@ -109,7 +110,7 @@ def test_one_call_drops_what_it_padded_and_gives_the_same_bits_twice(name: str) 
 
 @pytest.mark.parametrize(
     "name",
-    ["dqn", *(pytest.param(name, marks=pytest.mark.slow) for name in ("ddpg", "a2c, EnvPool"))],
+    ["dqn", *(pytest.param(name, marks=pytest.mark.slow) for name in ("a2c", "ddpg", "a2c, EnvPool"))],
 )
 def test_training_is_the_same_with_evaluation_and_without(name: str) -> None:
     """Two greedy episodes at each evaluation against none: only the evaluation's figures differ."""
