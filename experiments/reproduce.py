@@ -55,6 +55,10 @@ def main(words: Sequence[str]) -> int:
     cannot work; 130 where a run was interrupted.
     """
     given = tyro.cli(Arguments, args=words, description=__doc__)
+    if given.again and not given.all:
+        raise InvalidInput("--again goes with --all")
+    if given.check and not (given.all or given.names):
+        raise InvalidInput("--check goes with names or --all")
     chosen = [studies.get(name) for name in given.names]
     if given.all:
         if chosen:
@@ -139,6 +143,9 @@ def check(study: Study, recorded: Mapping[str, Any], out: Console) -> int:
     out.print(f"{study.name}: {'the same' if same else 'another'} digest, {outcome.digest[:16]}…")
     if elsewhere and not same:
         out.print(f"  the result was made under other conditions: {'; '.join(elsewhere)}")
+    unsaid = results.unsaid(recorded, outcome.conditions)
+    if unsaid and not same:
+        out.print(f"  the result does not say of its {' and '.join(unsaid)}")
     return 0 if same else 1
 
 

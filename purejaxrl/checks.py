@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
 
 import gymnasium
@@ -30,18 +30,35 @@ def default_of(config: Any, name: str) -> Any:
     return fields.get(name, dataclasses.MISSING)
 
 
+def looked_at(config: Any, names: Iterable[str]) -> Iterator[tuple[str, Any]]:
+    """The fields that can be looked at, with their values: those that are traced or off, None, are left out.
+
+    Raises:
+        InvalidInput: one is None whose type does not allow that.
+    """
+    for name in names:
+        value = getattr(config, name)
+        if value is None and not optional(config, name):
+            raise InvalidInput(f"{name} must be a number, not None")
+        if value is not None and not isinstance(value, jax.core.Tracer):
+            yield name, value
+
+
+def optional(config: Any, name: str) -> bool:
+    """Whether a field may be None, by its annotation."""
+    return any(field.name == name and "None" in str(field.type) for field in dataclasses.fields(config))
+
+
 def within(config: Any, low: float, high: float, *names: str, exclusive: bool = False) -> None:
     """Checks that fields of a Config are numbers in ``[low, high]`` (``(low, high]`` if exclusive).
 
-    A field that is None is off and passes; one that is traced cannot be looked at and passes.
+    A field that is off, None, passes where its type allows that; one that is traced cannot be looked at and
+    passes.
 
     Raises:
         InvalidInput: names the field, its value and the range.
     """
-    for name in names:
-        value = getattr(config, name)
-        if value is None or isinstance(value, jax.core.Tracer):
-            continue
+    for name, value in looked_at(config, names):
         number = numeric(name, value)
         inside = (number > low if exclusive else number >= low) & (number <= high)
         if not np.all(inside):  # NaN compares false, and so is refused
@@ -52,10 +69,7 @@ def within(config: Any, low: float, high: float, *names: str, exclusive: bool = 
 
 def finite(config: Any, *names: str) -> None:
     """Checks that fields that are set and not traced are finite numbers."""
-    for name in names:
-        value = getattr(config, name)
-        if value is None or isinstance(value, jax.core.Tracer):
-            continue
+    for name, value in looked_at(config, names):
         if not np.all(np.isfinite(numeric(name, value))):
             raise InvalidInput(f"{name} must be finite, not {value!r}")
 
@@ -71,11 +85,16 @@ def numeric(name: str, value: Any) -> np.ndarray:
     return number
 
 
-def in_order(config: Any, low: str, high: str) -> None:
-    """Checks that one field is at most another, unless either is traced."""
+def in_order(config: Any, low: str, high: str, exclusive: bool = False) -> None:
+    """Checks that one field is at most another (below it if exclusive), unless either is traced."""
     ends = (getattr(config, low), getattr(config, high))
-    if not any(isinstance(end, jax.core.Tracer) for end in ends) and np.any(ends[1] < ends[0]):
-        raise InvalidInput(f"{low} must be at most {high}, not {ends[0]!r} and {ends[1]!r}")
+    if any(isinstance(end, jax.core.Tracer) for end in ends):
+        return
+    numbers = [numeric(name, end) for name, end in zip((low, high), ends, strict=True)]
+    if np.any(numbers[1] <= numbers[0] if exclusive else numbers[1] < numbers[0]):
+        raise InvalidInput(
+            f"{low} must be {'below' if exclusive else 'at most'} {high}, not {ends[0]!r} and {ends[1]!r}"
+        )
 
 
 def whole_leaf(config: Any, name: str, of: str) -> None:
@@ -83,6 +102,13 @@ def whole_leaf(config: Any, name: str, of: str) -> None:
     value = getattr(config, name)
     if not isinstance(value, jax.core.Tracer) and np.any(np.mod(numeric(name, value), 1) != 0):
         raise InvalidInput(f"{name} must be a whole number of {of}, not {value!r}")
+
+
+def one_number(config: Any, *names: str) -> None:
+    """Checks that static fields are plain numbers: an array is compared by element, and has no hash."""
+    for name, value in looked_at(config, names):
+        if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+            raise InvalidInput(f"{name} must be one plain number, not {value!r}")
 
 
 def whole(config: Any, low: int, *names: str) -> None:
@@ -131,8 +157,9 @@ def falls(config: Any, end: str, steps: str) -> None:
 
 def one_of(config: Any, name: str, choices: Iterable[str]) -> None:
     """Checks that a field is one of the named choices."""
-    if getattr(config, name) not in tuple(choices):
-        raise InvalidInput(f"{name} must be one of {', '.join(choices)}, not {getattr(config, name)!r}")
+    value = getattr(config, name)
+    if not isinstance(value, str) or value not in tuple(choices):
+        raise InvalidInput(f"{name} must be one of {', '.join(choices)}, not {value!r}")
 
 
 def discrete(algorithm: str, space: gymnasium.Space[Any]) -> int:
@@ -163,7 +190,11 @@ def as_leaves(config: C) -> C:
     """
     for field in dataclasses.fields(config):  # type: ignore[arg-type]
         value = getattr(config, field.name)
-        if field.metadata.get("pytree_node", True) and np.ndim(value) != 0:
+        if not field.metadata.get("pytree_node", True):
+            continue
+        if value is None and not optional(config, field.name):
+            raise InvalidInput(f"{field.name} must be a number, not None")
+        if np.ndim(value) != 0:
             raise InvalidInput(
                 f"{field.name} must be one number, not {value!r}: to have several, vmap init over them, or"
                 " sweep them"

@@ -59,7 +59,8 @@ def successor(config: ReturnConfig, output: Array, selector: Array) -> tuple[Arr
 
     Of the action that is best by ``selector`` ``[A]``; or, for Munchausen, a mixture over all actions, by
     the policy that is a softmax of ``selector`` (there the target network's, too), with its entropy counted
-    as a reward.
+    as a reward. That mixture is the return's distribution; Munchausen's paper, of implicit quantiles alone,
+    averages those of each fraction over the actions instead, which has the same mean and is narrower.
 
     Source: Mnih et al. (2015); van Hasselt, Guez & Silver (2016), eq. 4; Bellemare et al. (2017),
     algorithm 1; Dabney et al. (2018), algorithm 1; Vieillard, Pietquin & Geist (2020), eq. 2.

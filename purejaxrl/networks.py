@@ -16,7 +16,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import flax.linen as nn
 import gymnasium
@@ -554,9 +554,12 @@ def make_torso(
     Raises:
         InvalidInput: the torso's name is not known, or it cannot read such observations.
     """
+    if not isinstance(name, str) or name not in get_args(TorsoName):
+        raise InvalidInput(f"torso must be one of {', '.join(get_args(TorsoName))}, not {name!r}")
     kernel_init = INITIALISERS[initialiser]
     layers: Any = {"kernel_init": kernel_init, "normalisation": normalisation, "noisy": noisy}
-    if name == "auto":
+    numbered = isinstance(observation_space, gymnasium.spaces.Discrete)
+    if name == "auto" or (name == "mlp" and numbered):  # which of them it is says nothing of its size
         return default_torso(observation_space, hidden_sizes, ACTIVATIONS[activation], **layers)
     torsos: dict[str, nn.Module] = {
         "mlp": MLP(tuple(hidden_sizes), ACTIVATIONS[activation], **layers),
@@ -564,8 +567,6 @@ def make_torso(
         "pooling_cnn": PoolingCNN(**layers),
         "nature_cnn": NatureCNN(**layers),
     }
-    if name not in torsos:
-        raise InvalidInput(f"torso must be one of auto, {', '.join(torsos)}, not {name!r}")
     if name.endswith("cnn") and len(observation_space.shape or ()) not in (2, 3):
         raise InvalidInput(f"{name} reads images or boards, not observations of {observation_space}")
     return torsos[name]
@@ -580,9 +581,11 @@ def example(space: gymnasium.Space[Any]) -> Array:
     """A zero of a space's shape and type, to initialise a network or a memory with.
 
     Raises:
-        InvalidInput: the space's elements are not arrays of numbers.
+        InvalidInput: the space's elements are not arrays of numbers, or have none.
     """
     arrays = gymnasium.spaces.Box | gymnasium.spaces.Discrete | gymnasium.spaces.MultiBinary
     if not isinstance(space, arrays):
         raise InvalidInput(f"observations must be of a Box, Discrete or MultiBinary space, not {space}")
+    if 0 in (space.shape or ()):
+        raise InvalidInput(f"observations must have a number or more, which those of {space} have not")
     return jnp.zeros(space.shape or (), jax.dtypes.canonicalize_dtype(space.dtype))

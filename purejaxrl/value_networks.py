@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from typing import Any, Literal
 
 import flax.linen as nn
@@ -60,7 +61,8 @@ class Table(nn.Module):
 class TileCoding(nn.Module):
     """Binary features of a vector in a box: one tile of each of several grids, laid askew.
 
-    Grid ``k`` is shifted by ``k (1, 3, 5, …) / tilings`` of a tile. Observations outside of the box are
+    Grid ``k`` is shifted by ``k (1, 3, 5, …) / tilings`` of a tile, so that ``tilings`` should share no
+    factor with these odd numbers: a power of two never does. Observations outside of the box are
     taken for ones on its edge. As many features are 1 as there are tilings: divide the step size by that.
 
     Args:
@@ -239,7 +241,8 @@ def check_network(
         collections: of variables that it may have.
 
     Raises:
-        InvalidInput: it is none, cannot be asked so, has other variables, or gives something else.
+        InvalidInput: it is none, cannot be asked so, has other variables or no parameters, or gives something
+            else.
     """
     if not isinstance(network, nn.Module):
         raise InvalidInput(f"network must be a flax module, not {network!r}")
@@ -268,6 +271,8 @@ def check_network(
         raise InvalidInput(
             f"network {name} must make {needed} of {asked}, not {' and '.join(map(_described, found))}"
         )
+    if not jax.tree.leaves(variables.get("params", ())):
+        raise InvalidInput(f"network {name} has no parameters, and so nothing to learn")
 
 
 def _described(value: Any) -> str:
@@ -352,9 +357,11 @@ def linear_torso(
         not isinstance(space, gymnasium.spaces.Box)
         or not np.all(np.isfinite([space.low, space.high]))
         or not np.all(space.low < space.high)
+        or not np.all(np.isfinite(width(space)))
     ):
         raise InvalidInput(
-            f"{name} divides the range of each number observed, and so needs a bounded Box, not {space};"
+            f"{name} divides the range of each number observed, and so needs a bounded Box, whose ranges are"
+            f" finite in float32, not {space};"
             " where you know a range that matters, give a network of your own, such as"
             " QNetwork(TileCoding(low, high), actions, kernel_init=ZEROS)"
         )
@@ -365,7 +372,22 @@ def linear_torso(
             f"{name} of the {len(low)} numbers in {space} would have {grids} × {side}^{len(low)} features, of"
             f" which {MOST_FEATURES} are allowed; use fewer tiles, a lower order, or approximator='network'"
         )
-    return TileCoding(low, high, tilings, tiles) if name == "tile_coding" else Polynomial(low, high, order)
+    if name == "polynomial":
+        return Polynomial(low, high, order)
+    aligned = [odd for odd in range(1, 2 * len(low), 2) if math.gcd(tilings, odd) > 1]
+    if aligned:
+        raise InvalidInput(
+            f"tilings={tilings} shares a factor with {aligned[0]}, by which grids are shifted along the"
+            f" {(aligned[0] + 1) // 2}th number observed: some of them would lie on each other there; a power"
+            " of two never does"
+        )
+    return TileCoding(low, high, tilings, tiles)
+
+
+def width(space: gymnasium.spaces.Box) -> np.ndarray:
+    """How wide a box is along each number, in float32, where it may be infinite."""
+    with np.errstate(over="ignore"):
+        return space.high.astype(np.float32) - space.low.astype(np.float32)
 
 
 def linear(torso: nn.Module, num_actions: int) -> nn.Module:

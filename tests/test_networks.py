@@ -78,6 +78,16 @@ def test_mlp_is_the_matrix_products_that_it_says():
     np.testing.assert_allclose(features, expected, rtol=1e-5, atol=1e-6)
 
 
+def test_numbered_observations_are_one_hot_whichever_way_an_mlp_is_chosen():
+    """Of Discrete observations an MLP would else read the number, as if the fifth were five of something."""
+    space = gymnasium.spaces.Discrete(5, start=2)
+    chosen = networks.make_torso("mlp", space, (3,))
+    assert chosen == networks.make_torso("auto", space, (3,))
+    params = _init(chosen, jnp.int32(2))["params"]
+    (layer,) = params.values()
+    assert layer["Dense_0"]["kernel"].shape == (5, 3)
+
+
 def test_nature_cnn_has_the_published_number_of_parameters():
     params, output = _shapes(QNetwork(NatureCNN(), 4), jnp.zeros((84, 84, 4), jnp.uint8))
     # 84 -> (84-8)/4+1 = 20 -> (20-4)/2+1 = 9 -> 9-3+1 = 7, so the dense layer sees 7*7*64 = 3136.
@@ -324,6 +334,47 @@ def test_a_convolution_is_normalised_before_its_activation():
         x = (x - x.mean(axes, keepdims=True)) / np.sqrt(x.var(axes, keepdims=True) + epsilon)
         dense = np.maximum(x, 0).reshape(5, -1) @ params["Dense_0"]["kernel"]
         np.testing.assert_allclose(seen["Dense_0"]["__call__"][0], dense, rtol=1e-3, atol=1e-4)
+
+
+def _convolved(x, layer, stride, pad):
+    kernel = np.asarray(layer["kernel"])
+    size = kernel.shape[:2]
+    patches = np.lib.stride_tricks.sliding_window_view(
+        np.pad(x, ((pad, pad), (pad, pad), (0, 0))), size, (0, 1)
+    )
+    return np.einsum("hwcij,ijcf->hwf", patches[::stride, ::stride], kernel) + layer["bias"]
+
+
+def _pooled(x):
+    height, width, channels = x.shape
+    padded = np.pad(x, ((0, height % 2), (0, width % 2), (0, 0)), constant_values=-np.inf)
+    return padded.reshape(padded.shape[0] // 2, 2, padded.shape[1] // 2, 2, channels).max((1, 3))
+
+
+def _layer_normalised(x):
+    return (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-6)
+
+
+@pytest.mark.parametrize("how", ["none", "layer"])
+@pytest.mark.parametrize("kind", [NatureCNN, PoolingCNN])
+def test_convolutional_networks_are_their_papers_by_hand(kind, how):
+    """Convolve, normalise, ReLU, pool; then one dense layer likewise."""
+    shape = (44, 40, 2) if kind is NatureCNN else (7, 5, 2)
+    layers = [(4, 0), (2, 0), (1, 0)] if kind is NatureCNN else [(1, 1)] * 4  # strides and padding
+    observation = _normal(*shape)
+    module = kind(kernel_init=PYTORCH, normalisation=how)
+    params = jax.device_get(_init(module, observation)["params"])
+    normalised = _layer_normalised if how == "layer" else lambda x: x
+    x = np.asarray(observation)
+    for i, (stride, pad) in enumerate(layers):
+        x = np.maximum(normalised(_convolved(x, params[f"Conv_{i}"], stride, pad)), 0)
+        x = _pooled(x) if kind is PoolingCNN else x
+    x = x.reshape(-1) @ params["Dense_0"]["kernel"] + params["Dense_0"]["bias"]
+    expected = np.maximum(normalised(x), 0)
+    assert 0.2 < np.mean(expected > 0) < 0.8
+    np.testing.assert_allclose(
+        _apply(module, {"params": params}, observation), expected, rtol=1e-3, atol=1e-4
+    )
 
 
 def test_batch_normalisation_learns_from_the_batch_and_acts_by_what_it_learnt():

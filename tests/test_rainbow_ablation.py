@@ -15,7 +15,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from studies import comparison, results
 
-from purejaxrl import analysis, command_line
+from purejaxrl import analysis, checks, command_line
 from purejaxrl.agents import dqn
 
 GIVEN = ablation.Arguments(num_seeds=3, seed=5)
@@ -204,8 +204,24 @@ def test_the_readme_has_the_table_of_the_ablation() -> None:
     assert results.between(text, ablation.MARK, ablation.table(record)) == text, stale
 
 
+def test_what_is_published_is_of_the_ablation_as_it_is_declared() -> None:
+    record = json.loads((comparison.published() / f"{ablation.NAME}.json").read_text())
+    given = ablation.Arguments()
+    for field in ("num_seeds", "total_steps", "seed"):
+        assert record[field] == getattr(given, field)
+    assert [*record["tasks"]] == [*given.tasks]
+    assert record["rainbow"] == json.loads(json.dumps(checks.numbers(ablation.RAINBOW)))
+    assert [*record["variants"]] == [*ablation.variants()]
+    for task, name in itertools.product(given.tasks, ablation.variants()):
+        assert record["tasks"][task] == json.loads(json.dumps(checks.numbers(ablation.TASKS[task])))
+        experiment = ablation.experiment_of(ablation.TASKS[task], ablation.variants()[name], given)
+        assert record["settings"] == checks.numbers(experiment.settings)
+        config = json.loads(json.dumps(checks.numbers(experiment.config)))
+        assert record["rainbow"] | record["variants"][name]["changes"][task] == config
+
+
 def test_all_pairs_of_tasks_and_variants_can_work() -> None:
-    for task, name in itertools.product(ablation.TASKS, ("Rainbow", "no distribution")):
+    for task, name in itertools.product(ablation.TASKS, ablation.variants()):
         experiment = ablation.experiment_of(ablation.TASKS[task], ablation.variants()[name], GIVEN)
         assert experiment.num_seeds == 3
         assert experiment.settings.total_steps == 49_000

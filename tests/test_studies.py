@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import math
 import socket
@@ -600,6 +601,13 @@ def test_drawn_returns_are_of_first_episodes(bias: tuple[float, float], low: flo
     np.testing.assert_allclose(of(7), 7, rtol=1e-6)
 
 
+def test_a_dive_that_reaches_the_treasure_is_counted() -> None:
+    """In a sea of three rows, where chance does: the study of twenty must not pass by seeing nothing."""
+    figures, _ = jax.jit(functools.partial(small.dive, 300, size=3))(jax.random.key(0))
+    assert 100 < figures["treasures"] <= 300
+    assert figures["bad"] == pytest.approx(1 - figures["treasures"] / 300)
+
+
 @pytest.mark.parametrize("name", DECLARED)
 def test_a_committed_result_is_of_the_study_as_it_is_declared(name: str) -> None:
     study = DECLARED[name]
@@ -645,6 +653,9 @@ def test_a_second_run_that_comes_out_otherwise_is_noticed() -> None:
     assert disagreements(committed, later) == ["another digest under the same conditions"]
     there = other | {"conditions": other["conditions"] | {"processor": "abacus"}}
     assert disagreements(committed, there) == []
+    older = {name: value for name, value in committed["conditions"].items() if name != "devices"}
+    assert results.unsaid(committed | {"conditions": older}, committed["conditions"]) == ["devices"]
+    assert results.elsewhere(committed | {"conditions": older}, committed["conditions"]) == []
     values = dataclasses.replace(outcome, values={"sum": np.array([2.1])})
     assert disagreements(committed, results.result_of(EXACT, values)) == ["sum: 2.0 then, 2.1 now"]
 

@@ -229,6 +229,11 @@ def elsewhere(result: Mapping[str, Any], conditions: Mapping[str, Any]) -> list[
     ]
 
 
+def unsaid(result: Mapping[str, Any], conditions: Mapping[str, Any]) -> list[str]:
+    """Which of these conditions a result says nothing of: older ones have fewer."""
+    return [name for name in conditions if name not in result["conditions"]]
+
+
 COLUMNS = ("study", "figure", "published", "measured", "95 % interval", "IQM", "seeds", "verdict")
 
 

@@ -126,7 +126,11 @@ class Trained:
         return Outcome(
             values={name: measure.of(metrics) for name, measure in self.measures.items()},
             digest=digest(getattr(agent, "params", agent)),
-            conditions=conditions(seeds_.resolve(self.experiment.seeds), self.experiment.environment),
+            conditions=conditions(
+                seeds_.resolve(self.experiment.seeds),
+                self.experiment.environment,
+                self.experiment.num_seeds,
+            ),
             compile_seconds=result.compile_seconds,
             run_seconds=seconds,
         )
@@ -235,7 +239,7 @@ class Simulated:
         return Outcome(
             values={name: np.asarray(value, np.float64) for name, value in figures.items()},
             digest=digest(params),
-            conditions=conditions(mode),
+            conditions=conditions(mode, num_seeds=self.num_seeds),
             compile_seconds=begun - start,
             run_seconds=run_seconds,
         )
@@ -290,24 +294,33 @@ def digest(params: PyTree) -> str:
     return join_digests(digest_members(named, len(leaves[0][1])))
 
 
-def conditions(seeds: str, environment: str = "") -> dict[str, Any]:
-    """On what, besides the study itself, a digest depends."""
+def conditions(seeds: str, environment: str = "", num_seeds: int = 1) -> dict[str, Any]:
+    """On what, besides the study itself, a digest depends.
+
+    Seeds have the bits that they have alone as far as XLA rounds alike in programs of one, two and more of
+    them to a device. It does not where Acrobot's sines are: so the number of devices is a condition.
+    """
     return {
         "seeds": seeds,
         "platform": jax.default_backend(),
-        "processor": processor(),
+        "devices": min(jax.local_device_count(), num_seeds),
+        "processor": processor("model name"),
+        "processor_version": processor("cpu family", "model", "stepping"),
         "decisive_versions": provenance.decisive_versions(environment),
     }
 
 
-def processor() -> str:
-    """The processor's kind and model: XLA compiles for its instructions, and sums round accordingly."""
+def processor(*names: str) -> str:
+    """The processor's kind, and what the system says of it.
+
+    XLA compiles for its instructions, and sums round accordingly.
+    """
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         lines = []
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return ", ".join(dict.fromkeys([platform.machine(), *models[:1]]))
+    said = dict(reversed([[part.strip() for part in line.split(":", 1)] for line in lines if ":" in line]))
+    return ", ".join(dict.fromkeys([platform.machine(), *(said[name] for name in names if name in said)]))
 
 
 def same_names(figures: Mapping[str, Any], measured: Mapping[str, Any]) -> None:

@@ -142,6 +142,7 @@ def check(config: Config) -> None:
     checks.within(config, 0, jnp.inf, "actor_learning_rate", "critic_learning_rate")
     checks.within(config, 0, jnp.inf, "noise_start", "noise_end", "noise_steps")
     checks.finite(config, "actor_learning_rate", "critic_learning_rate", "noise_start", "noise_end")
+    checks.one_number(config, "actor_output_scale", "critic_output_scale")
     checks.finite(config, "actor_output_scale", "critic_output_scale")
     checks.within(config, 0, 1, "discount", "tau")
     checks.within(config, 0, jnp.inf, "max_gradient_value", "max_gradient_norm", exclusive=True)

@@ -13,9 +13,7 @@ from typing import Any, Literal, get_args
 import flax.linen as nn
 import gymnasium
 import jax
-import jax.core
 import jax.numpy as jnp
-import numpy as np
 import optax
 from flax import struct
 
@@ -24,7 +22,7 @@ from purejaxrl.checks import static
 from purejaxrl.memory import PrioritisedReplay, Replay
 from purejaxrl.optimisers import OptimiserName, descend, make_optimiser
 from purejaxrl.sampling import epsilon_greedy, numbered_keys
-from purejaxrl.types import Array, InvalidInput, Key, PyTree, Sample, Transition
+from purejaxrl.types import Array, Key, PyTree, Sample, Transition
 
 
 @struct.dataclass
@@ -136,7 +134,7 @@ class Config:
     torso: networks.TorsoName = static("auto")
     """What reads the observation; auto chooses by its shape."""
     initialiser: networks.InitialiserName = static("pytorch")
-    """How weights begin."""
+    """How weights begin; those of noisy layers begin as their paper has it."""
     batch_size: int = static(128)
     """Transitions in an update."""
     buffer_capacity: int = static(10_000)
@@ -219,9 +217,7 @@ def check(config: Config) -> None:
     checks.within(config, 0, 1 - 1e-6, "dropout_rate")
     checks.within(config, 1, jnp.inf, "target_period")
     checks.whole_leaf(config, "target_period", "updates")
-    ends = (config.value_low, config.value_high)
-    if not any(isinstance(end, jax.core.Tracer) for end in ends) and np.any(ends[1] <= ends[0]):  # type: ignore[operator]
-        raise InvalidInput(f"value_low must be below value_high, not {ends[0]!r} and {ends[1]!r}")
+    checks.in_order(config, "value_low", "value_high", exclusive=True)
     checks.within(config, 0, jnp.inf, "max_gradient_value", "max_gradient_norm", exclusive=True)
     checks.one_of(config, "loss", ("squared", "huber"))
     checks.one_of(config, "distribution", get_args(learnt_returns.DistributionName))
@@ -235,6 +231,7 @@ def check(config: Config) -> None:
     checks.whole(config, 1, "samples", "target_samples", "embedding")
     checks.whole(config, 2 if config.distribution == "categorical" else 1, "atoms")
     checks.whole(config, 0, "warmup_steps")
+    checks.one_number(config, "noise_scale")
     checks.within(config, 0, jnp.inf, "noise_scale")
     checks.flags(config)
     checks.beside(config, "network", "dueling", "stream_sizes", "noisy", "noise_scale", "embedding")

@@ -113,6 +113,8 @@ def init(
     network: Any = config.network
     if network is None:
         network = make_network(config, observation_space, num_actions)
+    elif not isinstance(network, nn.Module):
+        raise InvalidInput(f"network must be a flax module, not {network!r}")
     elif not hasattr(network, "initial_carry"):
         raise InvalidInput(
             f"network {type(network).__name__} must have a method initial_carry, of what it remembers as an"

@@ -170,6 +170,7 @@ def check(config: Config) -> None:
         checks.within(config, 0, 1, "target_exploration")
     checks.within(config, -jnp.inf, jnp.inf, "initial_value")
     checks.finite(config, "learning_rate", "temperature_start", "temperature_end", "target_exploration")
+    checks.one_number(config, "initial_value")
     checks.finite(config, "initial_value")
     checks.within(config, 0, jnp.inf, "max_gradient_norm", exclusive=True)
     checks.one_of(config, "target", ("q_learning", "sarsa", "expected_sarsa", "double"))
@@ -185,6 +186,16 @@ def check(config: Config) -> None:
     checks.whole(config, 0, "order")
     checks.beside(config, "network", "approximator", "initial_value", "tilings", "tiles", "order")
     checks.beside(config, "network", "architecture", "hidden_sizes", "activation", "torso", "initialiser")
+    if config.returns != "n_step" and config.n_step != 1:
+        raise InvalidInput(
+            f"n_step={config.n_step} is of returns='n_step'; returns={config.returns!r} reach to the end of"
+            " the rollout, and take n_step=1"
+        )
+    if config.target in ("q_learning", "double") and config.target_exploration is not None:
+        raise InvalidInput(
+            f"target_exploration={config.target_exploration!r} is of the policy that target='sarsa' and"
+            f" 'expected_sarsa' evaluate, and target={config.target!r} evaluates the greedy one"
+        )
     if config.returns == "retrace" and config.target != "expected_sarsa":
         raise InvalidInput(
             "returns='retrace' evaluates a policy, and so takes target='expected_sarsa' (with"

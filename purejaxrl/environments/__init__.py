@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal, TypeVar
 
+import jax
+import numpy as np
+
 from purejaxrl.environments.acrobot import Acrobot
 from purejaxrl.environments.bandit import Bandit, bsuite_bandit
 from purejaxrl.environments.base import (
@@ -21,6 +24,7 @@ from purejaxrl.environments.deep_sea import DeepSea
 from purejaxrl.environments.envpool_ffi import FfiEnvironment
 from purejaxrl.environments.four_rooms import FourRooms
 from purejaxrl.environments.host import HostEnvironment, release, reserve_pools
+from purejaxrl.environments.knob_checks import check_rank
 from purejaxrl.environments.masked import cartpole_without_velocities, pendulum_without_velocity
 from purejaxrl.environments.memory_length import MemoryLength
 from purejaxrl.environments.minatar_asterix import Asterix
@@ -93,6 +97,8 @@ def make(name: str, num_envs: int = 1, **options: Any) -> VectorEnvironment[Any]
         InvalidInput: an unknown name (the message has the nearest known ones), an unknown option,
             or a ``num_envs`` below 1.
     """
+    if not isinstance(name, str):
+        raise InvalidInput(f"environments are known by their names, which are strings, not {name!r}")
     check_num_envs(num_envs)
     wrapping, own = separate(options)
     return wrap(_make(name, num_envs, own), **wrapping)
@@ -113,7 +119,17 @@ def _make(name: str, num_envs: int, options: dict[str, Any]) -> VectorEnvironmen
         environment = REGISTRY[name](**options)
     except TypeError as error:
         raise InvalidInput(f"{name} does not take {options!r}: {error}") from error
+    if any(np.ndim(value) for value in options.values()):
+        ranks = {path: np.ndim(knob) for path, knob in knobs(REGISTRY[name]())}
+        for path, knob in knobs(environment):
+            check_rank(f"{name}'s {path.rpartition('.')[2]}", knob, ranks.get(path, np.ndim(knob)))
     return vectorise(environment, num_envs)
+
+
+def knobs(environment: Environment[Any]) -> list[tuple[str, Any]]:
+    """The knobs of an environment, each with its path."""
+    leaves = jax.tree_util.tree_leaves_with_path(environment)
+    return [(jax.tree_util.keystr(path), knob) for path, knob in leaves]
 
 
 def resumable(environment: VectorEnvironment[Any]) -> Literal["exactly", "by replay", "never"]:
@@ -148,8 +164,11 @@ def for_evaluation(environment: VectorEnvironment[Any], num_envs: int) -> Vector
 
     Begin them with :func:`begin`, and with the training state's :func:`statistics`. The returns in
     ``TimeStep.episode`` are of rewards as they were paid, whatever wrappers make of them.
+
+    Raises:
+        InvalidInput: ``num_envs`` is not a positive whole number.
     """
-    changes: dict[str, Any] = {"num_envs": num_envs}
+    changes: dict[str, Any] = {"num_envs": check_num_envs(num_envs)}
     if isinstance(unwrapped(environment), HostEnvironment):
         changes["recording"] = False
     return freeze(environment).replace(**changes)

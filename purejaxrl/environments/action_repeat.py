@@ -85,6 +85,10 @@ class RepeatedActions:
         inner, observation = self.environment.reset(key)
         return RepeatState(inner=inner, time=jnp.int32(0)), observation
 
+    def cut_off(self, state: RepeatState) -> Array:
+        """Not where an episode ends by itself in the step that could have met the limit."""
+        return state.time >= self.environment.max_episode_steps
+
     def step(self, key: Key, state: RepeatState, action: Array) -> tuple[RepeatState, PyTree, Array, Array]:
         limit = self.environment.max_episode_steps
         first_key = jax.random.fold_in(key, 0)

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 import gymnasium
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 
 from purejaxrl.environments.pytrees import with_knobs
@@ -47,6 +48,15 @@ class Environment(Protocol[S]):
 
     def step(self, key: Key, state: S, action: Array) -> tuple[S, PyTree, Array, Array]:
         """Takes one step. Returns the state, the observation, the reward and ``terminated``."""
+        ...
+
+
+@runtime_checkable
+class TimesItself(Protocol):
+    """What an environment has besides if its steps alone do not say when its time limit is met."""
+
+    def cut_off(self, state: Any) -> Array:
+        """Whether the step that led to ``state`` has met the limit."""
         ...
 
 
@@ -96,6 +106,7 @@ class Vectorised(Generic[S]):
     kind: type = dataclasses.field(init=False)
 
     def __post_init__(self) -> None:
+        check_num_envs(self.num_envs)
         object.__setattr__(self, "kind", type(self.environment))
 
     @property
@@ -115,6 +126,7 @@ class Vectorised(Generic[S]):
         return VectorState(inner=inner, episode=begin_episodes(self.num_envs)), observation
 
     def step(self, key: Key, state: VectorState, action: Array) -> tuple[VectorState, TimeStep]:
+        action = check_action(type(self.environment).__name__, self, action)
         # Two batches of keys, not one of twice the size: most dynamics draw nothing, and then XLA
         # drops the first.
         step_keys = numbered_keys(key, 0, self.num_envs)
@@ -125,6 +137,8 @@ class Vectorised(Generic[S]):
         episode = extend_episodes(state.episode, reward)
         if self.max_episode_steps is None:
             truncated = jnp.zeros_like(terminated)
+        elif isinstance(self.environment, TimesItself):
+            truncated = jax.vmap(self.environment.cut_off)(inner)
         else:
             truncated = episode.episode_length >= self.max_episode_steps
         ended = terminated | truncated
@@ -154,7 +168,7 @@ def vectorise(environment: Environment[S], num_envs: int) -> Vectorised[S]:
     Raises:
         InvalidInput: ``num_envs`` is not a positive whole number.
     """
-    return Vectorised(environment=environment, num_envs=check_num_envs(num_envs))
+    return Vectorised(environment=environment, num_envs=num_envs)
 
 
 def check_num_envs(num_envs: int) -> int:
@@ -162,6 +176,17 @@ def check_num_envs(num_envs: int) -> int:
     if not isinstance(num_envs, int) or isinstance(num_envs, bool) or num_envs < 1:
         raise InvalidInput(f"num_envs must be a whole number of at least 1, not {num_envs!r}")
     return num_envs
+
+
+def check_action(name: str, environment: VectorEnvironment[Any], action: Any) -> Array:
+    """Returns a batch of actions, or raises InvalidInput where shape or type are not the space's."""
+    action, space = jnp.asarray(action), environment.action_space
+    shape = (environment.num_envs, *(space.shape or ()))
+    if action.shape != shape:
+        raise InvalidInput(f"{name} takes actions of shape {shape}, not {action.shape}")
+    if np.issubdtype(space.dtype, np.integer) and not jnp.issubdtype(action.dtype, jnp.integer):
+        raise InvalidInput(f"{name} takes whole numbers as actions, not {action.dtype}")
+    return action
 
 
 def unknown_environment(name: str, known: list[str], kind: str) -> InvalidInput:

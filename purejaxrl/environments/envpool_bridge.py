@@ -34,7 +34,12 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from purejaxrl.environments.base import VectorEnvironment, check_num_envs, unknown_environment
+from purejaxrl.environments.base import (
+    VectorEnvironment,
+    check_max_episode_steps,
+    check_num_envs,
+    unknown_environment,
+)
 from purejaxrl.environments.envpool_ffi import FfiEnvironment
 from purejaxrl.environments.host import HostEnvironment
 from purejaxrl.environments.pools import Description, Options, Outcome, device_space
@@ -216,6 +221,8 @@ def _spec(recipe: EnvPoolRecipe) -> Any:
         if option not in default._fields:
             accepted = ", ".join(name for name in default._fields if name not in (*OURS, "num_threads"))
             raise InvalidInput(f"{recipe.name} has no option {option!r}; it has {accepted}")
+    if "max_episode_steps" in recipe.options:  # of 0 or less EnvPool cuts off every step
+        check_max_episode_steps(recipe.options["max_episode_steps"])
     try:
         return envpool.make_spec(recipe.name, **recipe.options)
     except (TypeError, ValueError, RuntimeError, AssertionError) as error:

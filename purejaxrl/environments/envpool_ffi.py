@@ -28,9 +28,9 @@ from flax import struct
 
 from purejaxrl.environments.base import begin_episodes
 from purejaxrl.environments.host import (
+    action_for,
     call_host,
     channels_last,
-    check_action,
     draw_seeds,
     finish,
     fold,
@@ -174,7 +174,7 @@ class FfiEnvironment:
             )
             return handle, observation, last, reward, score, terminated, truncated, over
 
-        handle, *outcome = fold(step_pool)(state.handle, state.serial, check_action(self, action))
+        handle, *outcome = fold(step_pool)(state.handle, state.serial, action_for(self, action))
         timestep, episode = finish(state.episode, description, *outcome)
         return FfiState(handle=handle, serial=state.serial, episode=episode, lease=lease), timestep
 

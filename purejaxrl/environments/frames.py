@@ -113,12 +113,13 @@ class Background(View):
         space = self.environment.observation_space
         low, high = (0, 1) if isinstance(space, gymnasium.spaces.MultiBinary) else (space.low, space.high)
         least, most = np.min(low), np.max(high)
+        whole = not np.issubdtype(space.dtype, np.floating)
         for number in self.numbers or (None,):
             known = isinstance(number, int | float) and not isinstance(number, bool)
-            if not known or not least <= number <= most:
+            if not known or not least <= number <= most or (whole and number % 1):
                 raise InvalidInput(
-                    f"background must be numbers from {least:g} to {most:g}, as observations are, not"
-                    f" {self.numbers!r}"
+                    f"background must be {'whole ' if whole else ''}numbers from {least:g} to {most:g}, as"
+                    f" observations are, not {self.numbers!r}"
                 )
 
     @property

@@ -43,7 +43,7 @@ import numpy as np
 from flax import struct
 from jax.experimental import io_callback
 
-from purejaxrl.environments.base import begin_episodes, extend_episodes, select
+from purejaxrl.environments.base import begin_episodes, check_action, extend_episodes, select
 from purejaxrl.environments.pools import (
     REGISTRY,
     TURN,
@@ -143,7 +143,7 @@ class HostEnvironment:
             result = (rows_of(ticket, (4,), np.int32), *outcome)
             return call_host(lambda *host: REGISTRY.step(self.recipe, *host), result, ticket, action)
 
-        ticket, *outcome = fold(step_pool)(state.ticket, check_action(self, action))
+        ticket, *outcome = fold(step_pool)(state.ticket, action_for(self, action))
         timestep, episode = finish(state.episode, description, *outcome)
         return HostState(ticket=ticket, episode=episode), timestep
 
@@ -285,14 +285,9 @@ def draw_seeds(key: Key, num_envs: int) -> Array:
     return jax.random.randint(key, (num_envs,), 0, 2**31 - 1, jnp.int32)
 
 
-def check_action(environment: Any, action: Array) -> Array:
-    """Returns a batch of actions, or raises InvalidInput where shape or type are not the space's."""
-    action, space = jnp.asarray(action), environment.action_space
-    name, shape = environment.recipe.name, (environment.num_envs, *space.shape)
-    if action.shape != shape:
-        raise InvalidInput(f"{name} takes actions of shape {shape}, not {action.shape}")
-    if np.issubdtype(space.dtype, np.integer) and not jnp.issubdtype(action.dtype, jnp.integer):
-        raise InvalidInput(f"{name} takes whole numbers as actions, not {action.dtype}")
+def action_for(environment: Any, action: Array) -> Array:
+    """A batch of actions as a simulator is given it; InvalidInput where it is none of its."""
+    action = check_action(environment.recipe.name, environment, action)
     return jax.lax.stop_gradient(action)  # a simulator has none, and a callback raises if asked
 
 

@@ -66,6 +66,16 @@ def check_whole_knob(name: str, value: Any, least: int, most: float = np.inf) ->
         raise InvalidInput(f"{name} must be a whole number {accepted}, not {value!r}")
 
 
+def check_rank(name: str, value: Any, rank: int = 0) -> None:
+    """Raises InvalidInput where a knob of one environment has axes for several."""
+    if np.ndim(value) > rank:
+        wanted = "one number" if rank == 0 else f"an array of {rank} axes"
+        raise InvalidInput(
+            f"{name} must be {wanted} here, not one of shape {list(np.shape(value))}: for environments that"
+            " differ in it, stack several and vmap over the stack"
+        )
+
+
 def check_switch(name: str, value: Any) -> None:
     """Raises InvalidInput where a knob is neither True nor False, nor an array of such."""
     is_array = isinstance(value, jax.Array | np.ndarray | np.generic) and value.dtype == bool

@@ -7,7 +7,7 @@ from typing import Any
 from purejaxrl.environments.action_repeat import repeat_actions
 from purejaxrl.environments.frame_stack import FrameStack
 from purejaxrl.environments.frames import Background, Crop, Difference, Downsample
-from purejaxrl.environments.knob_checks import check_choice, check_count, check_number
+from purejaxrl.environments.knob_checks import check_choice, check_count, check_number, check_rank
 from purejaxrl.environments.normalisation import NormaliseObservation, NormaliseReward
 from purejaxrl.environments.wrappers import AllowedActions, ClipReward, EndAtReward, Flicker, StickyActions
 from purejaxrl.types import InvalidInput
@@ -136,8 +136,10 @@ def _check(name: str, value: Any) -> None:
         check_choice(name, value, (True, False))
     elif name in ("sticky_actions", "flicker", "reward_discount"):
         check_number(name, value, 0, 1)
+        check_rank(name, value)
     elif name in ("reward_limit", "observation_limit"):
         check_number(name, value, above=0, finite=False)
+        check_rank(name, value)
     elif name in ("action_repeat", "downsample", "frame_stack"):
         check_count(name, value, 1)
     elif (

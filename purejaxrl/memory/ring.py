@@ -50,7 +50,7 @@ def empty(
 
 def check_number(name: str, value: int, least: int) -> None:
     """Raises InvalidInput where a size of a memory is no whole number of at least ``least``."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
         raise InvalidInput(f"{name} must be a whole number of at least {least}, not {value!r}")
 
 

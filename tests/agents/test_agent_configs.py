@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import importlib
+import pkgutil
 import types
 from typing import Any
 
@@ -15,9 +17,9 @@ import numpy as np
 import pytest
 from tables import ON_POLICY, Fading
 
-from purejaxrl import checks, networks, value_networks
+from purejaxrl import agents, checks, networks, value_networks
 from purejaxrl.action_distributions import CategoricalHead
-from purejaxrl.agents import a2c, ddpg, dqn, drqn, ppo, pqn, q_learning, trpo
+from purejaxrl.agents import a2c, ddpg, dqn, drqn, hill_climbing, ppo, pqn, q_learning, trpo
 from purejaxrl.types import InvalidInput, Sample, Transition
 
 AGENTS: dict[str, Any] = {
@@ -716,6 +718,37 @@ def test_bad_values_are_named(name: str, field: str, value: Any) -> None:
     assert repr(value) in str(raised.value)
 
 
+EVERY_AGENT = [
+    importlib.import_module(f"{agents.__name__}.{module.name}")
+    for module in pkgutil.iter_modules(agents.__path__)
+]
+
+
+@pytest.mark.usefixtures("nothing_is_compiled")
+@pytest.mark.parametrize("agent", EVERY_AGENT, ids=lambda agent: agent.__name__.rpartition(".")[2])
+def test_none_is_refused_where_a_number_is_needed(agent: Any) -> None:
+    """optax takes a step size of None for one of −1: it would climb."""
+    config = agent.Config()
+    actions = BOX if agent in (ddpg,) else THREE_ACTIONS
+    leaves = [field for field in dataclasses.fields(config) if field.metadata.get("pytree_node", True)]
+    needed = [field.name for field in leaves if "None" not in str(field.type)]
+    assert needed or agent is hill_climbing
+    space = NUMBERED if agent is q_learning else BOARD
+    for name in needed:
+        with pytest.raises(InvalidInput, match=f"{name} must be a.* number"):
+            agent.init(jax.random.key(0), dataclasses.replace(config, **{name: None}), space, actions)
+
+
+@pytest.mark.parametrize(
+    ("name", "field"),
+    [("q_learning", "initial_value"), ("dqn", "noise_scale"), ("ddpg", "actor_output_scale")],
+)
+def test_static_numbers_are_plain(name: str, field: str) -> None:
+    """An array has no hash, and is compared by element: the next jitted call would fail, of any Config."""
+    with pytest.raises(InvalidInput, match=f"{field} must be one plain number"):
+        make(name, dataclasses.replace(BASE[name], **{field: np.ones(4)}))
+
+
 def test_every_checkable_field_has_a_bad_value() -> None:
     for name in AGENTS:
         fields = dataclasses.fields(BASE[name])
@@ -786,7 +819,7 @@ class Fractions(Own):
 
     @nn.compact
     def __call__(self, observation: Any, tau: Any) -> Any:
-        return jnp.broadcast_to(tau, (*self.shape, len(tau)))
+        return super().__call__(observation)[..., None] + tau
 
 
 class Remembering(Own):
@@ -799,12 +832,12 @@ class Remembering(Own):
         return jnp.zeros(4)
 
 
-class WithoutRate(nn.Module):
+class WithoutRate(Own):
     """Is given fractions or None, and no rate."""
 
     @nn.compact
     def __call__(self, observation: Any, tau: Any = None) -> Any:
-        return jnp.zeros(3)
+        return super().__call__(observation)
 
 
 class OfABatch(nn.Module):
@@ -836,7 +869,7 @@ UNSUITABLE: list[tuple[str, Any, Any, list[str]]] = [
         ["action values [3]", "not ([3], [])"],
     ),
     ("dqn", OWN["dqn"].replace(dropout="acting"), Own((3,)), ["dropout rate", "Own"]),
-    ("dqn", OWN["dqn"].replace(dropout="replay"), WithoutRate(), ["fractions None, dropout rate []"]),
+    ("dqn", OWN["dqn"].replace(dropout="replay"), WithoutRate((3,)), ["fractions None, dropout rate []"]),
     ("dqn", CATEGORICAL, Own((3,)), ["[actions, atoms] = [3, 7]", "not [3]"]),
     ("dqn", CATEGORICAL, Own((7, 3)), ["[actions, atoms] = [3, 7]", "not [7, 3]"]),
     ("dqn", QUANTILES, Own((3, 51)), ["[actions, atoms] = [3, 7]", "not [3, 51]"]),
@@ -944,5 +977,9 @@ def test_what_is_no_number_says_so(value: Any) -> None:
 
 
 def test_numbers_that_are_none_or_finite_pass() -> None:
+    @dataclasses.dataclass
+    class Given:
+        rate: float | None
+
     for value in (None, 1, 0.5, np.float32(2.0), jnp.ones(3)):
-        checks.finite(types.SimpleNamespace(rate=value), "rate")
+        checks.finite(Given(value), "rate")

@@ -304,6 +304,43 @@ def test_an_update_draws_nothing_that_another_drew() -> None:
     assert len(np.unique(drawn)) == len(drawn) == 4 * 8 * (3 + 2)
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"dueling": True, "stream_sizes": (5, 4)},
+        {"distribution": "implicit", "stream_sizes": (5,)},
+        {"distribution": "categorical", "dueling": True, "normalisation": "layer"},
+        {"architecture": "separate", "stream_sizes": (5,)},
+    ],
+    ids=lambda given: "-".join(given) or "plain",
+)
+def test_every_dense_layer_of_a_noisy_network_has_a_noise(given: dict[str, Any]) -> None:
+    params = make({**NOISY, **given}, VECTORS, 2).params
+    leaves = [path for path, _ in jax.tree_util.tree_leaves_with_path(params)]
+    named = {jax.tree_util.keystr(path) for path in leaves}
+    kernels = [name for name in named if name.endswith("['kernel']")]
+    assert len(kernels) >= 2
+    for name in kernels:
+        assert name.replace("['kernel']", "['kernel_deviation']") in named
+
+
+def test_what_follows_is_valued_with_a_noise_of_its_own() -> None:
+    """Fortunato et al. (2018), eq. 16: an update of steps that go on has the target network's noise, too."""
+    state = make({**NOISY, "discount": 0.9}, VECTORS, 2)
+    batch = endings(jnp.ones((8, 3)), jnp.zeros(8, jnp.int32), jnp.ones(8))
+    batch = dataclasses.replace(batch, terminated=jnp.zeros(8, bool))
+
+    def loss(scale: float) -> float:
+        def scaled(path: Any, leaf: Array) -> Array:
+            return leaf * scale if "deviation" in jax.tree_util.keystr(path) else leaf
+
+        target = jax.tree_util.tree_map_with_path(scaled, state.target_params)
+        return float(dqn.update(dataclasses.replace(state, target_params=target), batch).info["loss"])
+
+    assert loss(0.0) != loss(1.0)
+
+
 def test_noise_explores_where_a_greedy_learner_is_stuck() -> None:
     """Two actions worth 0.2 and 1, of which the first looks better at first. Epsilon is 0."""
     observation = jnp.full((8, 3), 0.5)
@@ -581,6 +618,27 @@ def test_dueling_streams_have_hidden_layers(given: dict[str, Any], hidden: list[
 
 
 # --- exploration -------------------------------------------------------------------------------------
+
+
+def test_dueling_says_of_actions_not_tried_what_it_learnt_of_the_state() -> None:
+    """Wang et al. (2016), section 4.1: of 20 actions that are all alike, 4 are tried.
+
+    A plain network knows of the others what it began with.
+    """
+    states = jax.random.uniform(jax.random.key(3), (16, 3), minval=-1, maxval=1)
+    worth = jnp.sign(states[:, 0])
+    batch = endings(jnp.repeat(states, 4, 0), jnp.tile(jnp.arange(4), 16), jnp.repeat(worth, 4))
+
+    def errors(dueling: bool, seed: int) -> tuple[float, float]:
+        config = {"dueling": dueling, "hidden_sizes": (32,), "stream_sizes": (32,), "learning_rate": 1e-2}
+        state = learn(make({**config, "batch_size": 64}, VECTORS, 20, jax.random.key(seed)), batch, 200)
+        wrong = (dqn.action_values(state, state.params, states) - worth[:, None]) ** 2
+        return float(wrong[:, :4].mean()), float(wrong[:, 4:].mean())
+
+    plain, dueling = (np.array([errors(which, seed) for seed in range(4)]) for which in (False, True))
+    assert max(plain[:, 0].max(), dueling[:, 0].max()) < 1e-3
+    assert plain[:, 1].mean() > 0.85
+    assert dueling[:, 1].mean() < 0.65
 
 
 def test_boltzmann_draws_by_a_softmax_at_the_temperature_of_its_schedule() -> None:

@@ -343,6 +343,16 @@ def test_double_acts_by_both_tables() -> None:
     assert q_learning.greedy(state, jnp.array([0]))[0] == 2  # the best of neither
 
 
+def test_double_draws_by_the_mean_of_both_tables() -> None:
+    state = learner(target="double", exploration="boltzmann", temperature_start=0.5, temperature_end=0.5)
+    q = jnp.zeros((2, S, A)).at[:, 0].set(jnp.array([[1.0, 0.0, 2.0], [0.0, 2.0, 1.0]]))
+    state = dataclasses.replace(state, params={"params": {"q": q}})
+    action, acted, _ = q_learning.act(state, jnp.zeros(64, jnp.int32), jax.random.key(0), 0)
+    chances = np.exp([1.0, 2.0, 3.0])  # means of ½, 1, 1½ at a temperature of ½
+    np.testing.assert_allclose(acted.probability, (chances / chances.sum())[action], rtol=1e-5)
+    assert len(np.unique(action)) == 3
+
+
 def test_two_tables_do_not_share_their_beginnings_or_their_key() -> None:
     config = Config(target="double", approximator="network", hidden_sizes=(3,))
     key = jax.random.key(5)
@@ -469,6 +479,35 @@ def test_a_run_is_the_textbook_s_loop(rule: dict[str, Any], limit: int | None) -
         np.testing.assert_allclose(tables, wanted, rtol=1e-6, atol=1e-5)
     else:
         np.testing.assert_array_equal(tables, wanted)
+
+
+@pytest.mark.parametrize(("alpha", "gamma"), [(0.1, 0.9), (0.3, 0.99), (1.0, 0.95)])
+def test_any_step_size_is_the_rule_to_the_bit_where_xla_compiles_both(alpha: float, gamma: float) -> None:
+    """It fuses a product and a sum into one instruction that rounds once, in either."""
+    rng, number = np.random.default_rng(0), 300
+    steps = Transition(
+        observation=jnp.asarray(rng.integers(S, size=(number, 1, 1))),
+        action=jnp.asarray(rng.integers(A, size=(number, 1, 1))),
+        reward=jnp.asarray(rng.normal(size=(number, 1, 1)), jnp.float32),
+        terminated=jnp.asarray(rng.random((number, 1, 1)) < 0.1),
+        truncated=jnp.zeros((number, 1, 1), bool),
+        next_observation=jnp.asarray(rng.integers(S, size=(number, 1, 1))),
+    )
+    state = learner(learning_rate=alpha, discount=gamma)
+
+    def update(state: q_learning.State, step: Transition) -> tuple[q_learning.State, Any]:
+        state = q_learning.update(state, step)
+        return state, state.params["params"]["q"]
+
+    def rule(q: Any, step: Transition) -> tuple[Any, Any]:
+        s, a, following = step.observation[0, 0], step.action[0, 0], step.next_observation[0, 0]
+        discount = gamma * (1.0 - step.terminated[0, 0])
+        q = q.at[s, a].add(alpha * (step.reward[0, 0] + discount * jnp.max(q[following]) - q[s, a]))
+        return q, q
+
+    ours = jax.jit(lambda state: jax.lax.scan(update, state, steps)[1])(state)
+    wanted = jax.jit(lambda q: jax.lax.scan(rule, q, steps)[1])(state.params["params"]["q"])
+    np.testing.assert_array_equal(ours, wanted)
 
 
 # --- known answers ------------------------------------------------------------------------------

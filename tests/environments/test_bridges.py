@@ -527,6 +527,8 @@ def test_ffi_notices_that_another_seed_has_reset_its_pool():
             {},
             "unknown environment 'CartPole-v7' among .* EnvPool; nearest: CartPole-v",
         ),
+        ("envpool:CartPole-v1", {"max_episode_steps": 0}, "max_episode_steps must be .*, not 0"),
+        ("envpool:CartPole-v1", {"max_episode_steps": -5}, "max_episode_steps must be .*, not -5"),
         ("envpool:CartPole-v1", {"foo": 1}, "CartPole-v1 has no option 'foo'; it has .*max_episode_steps"),
         ("envpool:Pong-v5", {"stack_num": "a"}, "does not take {'stack_num': 'a'}; .*{'stack_num': 4}"),
         ("envpool:CartPole-v1", {"seed": 1}, "seed is not an option here"),

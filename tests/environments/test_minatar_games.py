@@ -242,6 +242,26 @@ def test_what_comes_in_asterix_is_drawn_as_the_paper_says() -> None:
     check_shares(np.ravel([counts, dull]), np.repeat([1 / 30, 2 / 30], 10))
 
 
+def test_games_are_the_packages_unless_told() -> None:
+    for game, name in ((Breakout(), "breakout"), (Asterix(), "asterix")):
+        assert game.sticky_action_probability == Environment(name).sticky_action_prob == 0.1
+        assert game.max_episode_steps is None
+        assert game.action_space.n == Environment(name).num_actions()
+        assert environments.make(f"MinAtar-{name.capitalize()}").max_episode_steps is None
+
+
+def test_what_sticks_in_asterix_says_nothing_of_what_comes() -> None:
+    """Of things that come in each of the 8 rows, as many come in a step whose action stuck."""
+    game = Asterix(sticky_action_probability=0.5)
+    state = dataclasses.replace(game.begin(), spawn_timer=jnp.int32(0), action=jnp.int32(1))
+    keys = jax.random.split(jax.random.key(0), 8000)
+    after = jax.jit(jax.vmap(lambda key: game.step(key, state, jnp.int32(3))[0]))(keys)
+    stuck, row = np.asarray(after.column < state.column), np.argmax(after.there, axis=1)
+    assert np.all(np.sum(after.there, axis=1) == 1)
+    shares = np.array([stuck[row == slot].mean() for slot in range(8)])
+    assert np.all(np.abs(shares - 0.5) < 0.08)  # five standard deviations of a thousand
+
+
 def test_nothing_comes_where_all_rows_are_taken_and_any_draw_finds_a_free_one() -> None:
     free = jnp.array([True, False, True])
     for draw, expected in ((0.0, 0), (0.499, 0), (0.501, 2), (1.0, 2)):

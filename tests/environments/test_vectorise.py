@@ -6,6 +6,7 @@ import itertools
 from typing import Any
 
 import chex
+import gymnasium
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -33,7 +34,10 @@ class Countdown:
 
     max_episode_steps: int | None = struct.field(pytree_node=False, default=4)
     observation_space: Any = struct.field(pytree_node=False, default=None)
-    action_space: Any = struct.field(pytree_node=False, default=None)
+
+    @property
+    def action_space(self) -> Any:
+        return gymnasium.spaces.Discrete(9)
 
     def reset(self, key: Key) -> tuple[Array, Array]:
         state = jax.random.randint(key, (), 1, 9)
@@ -160,6 +164,68 @@ def test_num_envs_must_be_a_positive_whole_number(num_envs: Any) -> None:
         environments.make("CartPole-v1", num_envs=num_envs)
     with pytest.raises(InvalidInput, match=f"num_envs.*{num_envs!r}"):
         vectorise(CartPole(), num_envs)
+
+
+@pytest.mark.parametrize("number", [0, -1, 2.5])
+@pytest.mark.parametrize("name", ["CartPole-v1", "envpool:CartPole-v1"])
+def test_evaluations_have_an_environment_or_more(name: str, number: Any) -> None:
+    with pytest.raises(InvalidInput, match=f"num_envs must be a whole number of at least 1, not {number}"):
+        environments.for_evaluation(environments.make(name, 2), number)
+
+
+@pytest.mark.parametrize("name", [3, None, b"CartPole-v1"])
+def test_names_are_strings(name: Any) -> None:
+    with pytest.raises(InvalidInput, match="known by their names, which are strings, not"):
+        environments.make(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "knob"),
+    [
+        ("CliffWalking", {"slip": np.array([0.1, 0.3])}, "slip"),
+        ("RandomWalk", {"left_reward": np.array([1.0, 2.0])}, "left_reward"),
+        ("FourRooms", {"goal": np.array([1, 2])}, "goal"),
+        (
+            "MinAtar-Breakout",
+            {"sticky_action_probability": np.array([0.1, 0.2])},
+            "sticky_action_probability",
+        ),
+        ("DeepSea", {"size": 2, "mapping": np.zeros((4, 2, 2), int)}, "mapping"),
+        ("Bandit", {"values": np.zeros((5, 10))}, "values"),
+        ("CartPole-v1", {"sticky_actions": np.array([0.1, 0.2])}, "sticky_actions"),
+        ("CartPole-v1", {"flicker": np.array([0.1, 0.2])}, "flicker"),
+        (
+            "CartPole-v1",
+            {"normalise_observation": True, "observation_limit": np.array([5.0, 6.0])},
+            "observation_limit",
+        ),
+    ],
+)
+def test_knobs_of_several_environments_are_none_of_one(name: str, options: dict[str, Any], knob: str) -> None:
+    """They would be broadcast against what one environment has, and be wrong without a word."""
+    with pytest.raises(InvalidInput, match=f"{knob} must be .* here, not one of shape .*vmap over the stack"):
+        environments.make(name, 1, **options)
+
+
+@pytest.mark.parametrize(
+    ("name", "action", "message"),
+    [
+        (
+            "CartPole-v1",
+            jnp.zeros((2, 1), jnp.int32),
+            r"CartPole takes actions of shape \(2,\), not \(2, 1\)",
+        ),
+        ("CartPole-v1", jnp.zeros(3, jnp.int32), r"CartPole takes actions of shape \(2,\), not \(3,\)"),
+        ("CartPole-v1", jnp.full(2, 0.3), "CartPole takes whole numbers as actions, not float32"),
+        ("Pendulum-v1", jnp.zeros(2), r"Pendulum takes actions of shape \(2, 1\), not \(2,\)"),
+        ("Pendulum-v1", jnp.zeros((2, 3)), r"Pendulum takes actions of shape \(2, 1\), not \(2, 3\)"),
+    ],
+)
+def test_actions_that_are_none_of_the_space_are_named(name: str, action: Any, message: str) -> None:
+    environment = environments.make(name, 2)
+    state, _ = environment.reset(jax.random.key(0))
+    with pytest.raises(InvalidInput, match=message):
+        environment.step(jax.random.key(1), state, action)
 
 
 @pytest.mark.parametrize("name", list(environments.REGISTRY))

@@ -57,6 +57,16 @@ def test_an_evaluation_has_the_statistics_of_training_and_leaves_them(name: str)
     assert environments.begin(plain, jax.random.key(1), known)[1].shape == raw_first.shape
 
 
+def test_flicker_hands_on_what_training_knows() -> None:
+    training = environments.make("CartPole-v1", 4, normalise_observation=True, flicker=0.5, frame_stack=2)
+    state, _ = training.reset(jax.random.key(0))
+    state, _ = jax.jit(training.step)(jax.random.key(1), state, jnp.zeros(4, jnp.int32))
+    known = environments.statistics(state)
+    assert known["observation"].count == 8
+    begun, _ = environments.begin(environments.for_evaluation(training, 2), jax.random.key(2), known)
+    chex.assert_trees_all_equal(environments.statistics(begun), known)
+
+
 # Simulators on the host
 
 
@@ -88,6 +98,11 @@ def test_simulators_repeat_actions_up_to_an_episodes_end() -> None:
         names = ("next_observation", "reward", "terminated", "truncated", "observation")
         for name, expected in zip(names, zip(*rows, strict=True), strict=True):
             np.testing.assert_allclose(getattr(steps, name)[:, i], np.stack(expected), rtol=1e-6)
+        total = 0.0
+        for t in range(len(actions)):
+            total += steps.reward[t, i]
+            assert steps.episode.episode_return[t, i] == total
+            total *= 1 - steps.finished[t, i]
     assert steps.terminated.any()
     lengths = np.unique(steps.reward)
     assert {1.0, 2.0, 3.0} & set(lengths)  # an end inside a step

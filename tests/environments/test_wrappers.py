@@ -17,6 +17,7 @@ from wrapper_cases import ALL, HASTE, STEPS, Tale, episodes, play, scaled, some_
 import purejaxrl.environments as environments
 from purejaxrl.environments import options, vectorise
 from purejaxrl.environments.action_repeat import RepeatedActions
+from purejaxrl.environments.base import begin_episodes
 from purejaxrl.environments.cartpole import CartPole
 from purejaxrl.environments.frame_stack import FrameStack
 from purejaxrl.environments.normalisation import NormaliseObservation, NormaliseReward, add, no_statistics
@@ -231,6 +232,66 @@ def test_repeated_actions_stop_at_the_end_of_the_episode(limit: int | None) -> N
             if ends:
                 tag = steps.observation[t, i, 0]
                 np.testing.assert_array_equal(steps.observation[t, i], [tag, 0, 0])
+
+
+def test_a_repeat_that_ends_before_the_limit_is_not_cut_off() -> None:
+    """After 4 steps, in the second of three; 5 would be the limit, which lies in the same three."""
+    environment = wrapped(Tale(length=4, max_episode_steps=5), action_repeat=3)
+    _, steps = play(environment, some_actions(2))
+    assert environment.max_episode_steps == 2
+    np.testing.assert_array_equal(steps.terminated[:4], [[False] * 2, [True] * 2] * 2)
+    assert not steps.truncated.any()
+    _, steps = play(wrapped(Tale(length=5, max_episode_steps=5), action_repeat=3), some_actions(2))
+    np.testing.assert_array_equal(steps.truncated, steps.terminated)  # both at once, as without repeats
+
+
+@with_knobs()
+class Dice:
+    """Pays what is thrown."""
+
+    max_episode_steps: int | None = None
+    observation_space = gymnasium.spaces.Box(0, 1, (1,), np.float32)
+    action_space = gymnasium.spaces.Discrete(5)
+
+    def reset(self, key: Key) -> tuple[Array, Array]:
+        return jnp.zeros(1), jnp.zeros(1)
+
+    def step(self, key: Key, state: Array, action: Array) -> tuple[Array, Array, Array, Array]:
+        thrown = jax.random.uniform(key, (1,))
+        return thrown, thrown, thrown[0], jnp.bool_(False)
+
+
+def test_chance_is_drawn_anew_for_each_repeat() -> None:
+    _, steps = play(environments.wrap(vectorise(Dice(), 2), action_repeat=2), some_actions(2))
+    before = steps.reward - steps.next_observation[..., 0]  # what was thrown first
+    assert np.all((before >= 0) & (before <= 1))
+    assert np.abs(before - steps.next_observation[..., 0]).min() > 1e-4
+
+
+def test_what_sticks_is_drawn_apart_from_what_happens() -> None:
+    class Told:
+        """Shows the key that it was given, and the action that was carried out."""
+
+        num_envs, max_episode_steps = 50, None
+        observation_space, action_space = gymnasium.spaces.Box(0, 9, (1,)), gymnasium.spaces.Discrete(5)
+
+        def reset(self, key: Key) -> Any:
+            return jnp.int32(0), jnp.zeros((50, 1))
+
+        def step(self, key: Key, state: Array, action: Array) -> Any:
+            no = jnp.zeros(50, bool)
+            draws = jax.random.uniform(key, (50,))
+            return state, TimeStep(draws, jnp.float32(action), no, no, draws, begin_episodes(50), no)
+
+    environment: Any = StickyActions(Told(), 0.5)
+    state, _ = environment.reset(jax.random.key(0))
+    state, _ = environment.step(jax.random.key(1), state, jnp.zeros(50, jnp.int32))
+    agree = []
+    for t in range(1, 5):
+        state, steps = environment.step(jax.random.key(1 + t), state, jnp.full(50, t))
+        agree.append(np.mean((steps.reward != t) == (steps.observation < 0.5)))
+    assert max(agree) < 0.8
+    assert min(agree) > 0.2
 
 
 def test_one_repeat_is_the_environment_itself() -> None:

@@ -17,10 +17,10 @@ from flax import struct
 from purejaxrl.agents import a2c, ddpg, dqn, q_learning
 from purejaxrl.environments import make
 from purejaxrl.environments.base import begin_episodes, extend_episodes, select
-from purejaxrl.memory import EpisodeReturns, LastRollout, Replay
+from purejaxrl.memory import EpisodeReturns, LastRollout, PrioritisedReplay, Replay
 from purejaxrl.training import Loop, Settings
 from purejaxrl.training.loop import Runner, Tally, empty_tally
-from purejaxrl.types import Array, InvalidInput, Key, Metrics, TimeStep, Transition
+from purejaxrl.types import Array, InvalidInput, Key, Metrics, Sample, TimeStep, Transition
 
 EXPLORE, GREEDY = 1, 2  # the actions of the agent below
 
@@ -164,6 +164,51 @@ def test_warm_up_fills_the_memory_before_the_first_update() -> None:
     # The fifth rollout went where the first was.
     steps = by_slot(runner.memory.extras["environment step"])
     np.testing.assert_array_equal(steps[[0, 3]], [[16, 16, 18, 18], [12, 12, 14, 14]])
+
+
+@struct.dataclass
+class Telling:
+    """The state of an agent that tells a prioritised memory which step it saw, in which update."""
+
+    step: Array
+    priority: Array
+    info: dict[str, Array]
+
+
+def test_a_prioritised_memory_is_told_of_each_row_what_its_last_update_said() -> None:
+    def told(step: Array, when: Array) -> Array:
+        return 1.0 + when + 1000.0 * step
+
+    def update(state: Telling, batch: Sample) -> Telling:
+        priority = told(state.step, batch.transition.extras["environment step"])
+        return Telling(state.step + 1, priority, {"step": jnp.float32(state.step)})
+
+    telling = agent()
+    telling.memory = lambda config: PrioritisedReplay(32, 8, 0)
+    telling.init = lambda *given: Telling(jnp.int32(0), jnp.zeros(8), {"step": jnp.float32(0)})
+    telling.update = update
+    settings = Settings(
+        total_steps=16,
+        num_envs=2,
+        rollout_length=4,
+        updates_per_iteration=3,
+        num_epochs=2,
+        evaluation_episodes=0,
+    )
+    loop = Loop(telling, None, Metronome(num_envs=2), settings)
+    runner, _ = loop.begin(jax.random.key(0))
+    wanted: dict[int, float] = {}
+    for count in range(2):
+        runner, _ = loop.collect(runner, empty_tally(runner.agent), jnp.int32(count))
+        batches, nothing = loop.sample(runner, jnp.int32(count)), jnp.zeros(1)
+        for u in range(3):
+            masses = told(3 * count + u, batches.transition.extras["environment step"][u])
+            wanted |= dict(zip(batches.index[u].tolist(), masses.tolist(), strict=True))
+        runner, _, _ = loop.learn(runner, jnp.int32(count), nothing, nothing)
+    leaves = np.ravel(runner.memory.tree[0])  # 16 rows of each environment
+    assert leaves.size == 32
+    assert 8 < len(wanted) <= 16
+    assert {row: leaves[row] for row in wanted} == wanted
 
 
 def test_transitions_keep_their_true_successor() -> None:

@@ -13,8 +13,8 @@ from studies.base import Figure, Published, Study
 from studies.running import Measure, Trained
 
 MINATAR_SEEDS = (
-    "4 seeds, where the source has 30: a departure, since a seed takes hours here, and the interval is the"
-    " wider for it"
+    "4 seeds, where the source has 30: a departure, since they take the better part of an hour of two cores"
+    " with replay, and the interval is the wider for it"
 )
 MINATAR_NOTE = (
     "the source's first 5 000 frames are uniformly random, and ε falls from there; here it falls from the"
@@ -91,6 +91,7 @@ ATARI_NOTE = (
     " seeds are declared, where the source has five, which is a departure; the source counts ε's fall from"
     " the first update on"
 )
+START_NOTE = "; weights and biases begin as PyTorch's do, in the source biases at 0"
 
 
 def atari(name: str, what: str, config: dqn.Config, value: float, spread: float, note: str = "") -> Study:
@@ -143,6 +144,7 @@ STUDIES: tuple[Study, ...] = (
         ),
         2.91,
         0.16,
+        START_NOTE,
     ),
     atari(
         "rainbow",
@@ -152,7 +154,8 @@ STUDIES: tuple[Study, ...] = (
         ),
         4.52,
         0.39,
-        "; neither double, dueling nor noisy, as there",
+        "; neither double, dueling nor noisy, as there; priorities are divergences, in the source roots of"
+        f" cross entropies{START_NOTE}",
     ),
     atari(
         "qrdqn",
@@ -166,5 +169,6 @@ STUDIES: tuple[Study, ...] = (
         ),
         18.73,
         0.56,
+        START_NOTE,
     ),
 )

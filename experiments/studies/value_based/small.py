@@ -105,16 +105,16 @@ SEA_CONFIG = dqn.Config(
 )
 
 
-def dive(episodes: int, key: Key) -> tuple[dict[str, Array], PyTree]:
+def dive(episodes: int, key: Key, size: int = SEA) -> tuple[dict[str, Array], PyTree]:
     """How many of a run's episodes reach the treasure, those of the warm-up apart."""
-    settings = Settings(total_steps=episodes * SEA, num_epochs=1, evaluation_episodes=0)
-    loop = Loop(dqn, SEA_CONFIG, purejaxrl.make("DeepSea", size=SEA), settings)  # type: ignore[arg-type]
+    settings = Settings(total_steps=episodes * size, num_epochs=1, evaluation_episodes=0)
+    loop = Loop(dqn, SEA_CONFIG, purejaxrl.make("DeepSea", size=size), settings)  # type: ignore[arg-type]
 
     def look(runner: Runner, tally: Tally) -> Array:
         del runner
         return tally.episode_return > 0  # what is paid besides is a cost
 
-    runner, found = loop.trace(key, episodes * SEA - SEA_CONFIG.warmup_steps, look)
+    runner, found = loop.trace(key, episodes * size - SEA_CONFIG.warmup_steps, look)
     treasures = jnp.sum(found)
     figures = {"treasures": treasures.astype(jnp.float32), "bad": 1 - treasures / episodes}
     return figures, runner.agent.params
