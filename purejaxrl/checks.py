@@ -194,7 +194,7 @@ def as_leaves(config: C) -> C:
             continue
         if value is None and not optional(config, field.name):
             raise InvalidInput(f"{field.name} must be a number, not None")
-        if np.ndim(value) != 0:
+        if value is not None and np.ndim(value) != 0:
             raise InvalidInput(
                 f"{field.name} must be one number, not {value!r}: to have several, vmap init over them, or"
                 " sweep them"

@@ -113,7 +113,7 @@ def init(
     network: Any = config.network
     if network is None:
         network = make_network(config, observation_space, num_actions)
-    elif not isinstance(network, nn.Module):
+    elif not isinstance(config.network, nn.Module):
         raise InvalidInput(f"network must be a flax module, not {network!r}")
     elif not hasattr(network, "initial_carry"):
         raise InvalidInput(

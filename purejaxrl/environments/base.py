@@ -135,10 +135,11 @@ class Vectorised(Generic[S]):
             step_keys, state.inner, action
         )
         episode = extend_episodes(state.episode, reward)
+        environment = self.environment
         if self.max_episode_steps is None:
             truncated = jnp.zeros_like(terminated)
-        elif isinstance(self.environment, TimesItself):
-            truncated = jax.vmap(self.environment.cut_off)(inner)
+        elif isinstance(environment, TimesItself):
+            truncated = jax.vmap(environment.cut_off)(inner)
         else:
             truncated = episode.episode_length >= self.max_episode_steps
         ended = terminated | truncated

@@ -116,7 +116,7 @@ class Background(View):
         whole = not np.issubdtype(space.dtype, np.floating)
         for number in self.numbers or (None,):
             known = isinstance(number, int | float) and not isinstance(number, bool)
-            if not known or not least <= number <= most or (whole and number % 1):
+            if number is None or not known or not least <= number <= most or (whole and number % 1):
                 raise InvalidInput(
                     f"background must be {'whole ' if whole else ''}numbers from {least:g} to {most:g}, as"
                     f" observations are, not {self.numbers!r}"

@@ -981,5 +981,6 @@ def test_numbers_that_are_none_or_finite_pass() -> None:
     class Given:
         rate: float | None
 
-    for value in (None, 1, 0.5, np.float32(2.0), jnp.ones(3)):
+    values: tuple[Any, ...] = (None, 1, 0.5, np.float32(2.0), jnp.ones(3))
+    for value in values:
         checks.finite(Given(value), "rate")

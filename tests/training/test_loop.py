@@ -176,7 +176,7 @@ class Telling:
 
 
 def test_a_prioritised_memory_is_told_of_each_row_what_its_last_update_said() -> None:
-    def told(step: Array, when: Array) -> Array:
+    def told(step: Array | int, when: Array) -> Array:
         return 1.0 + when + 1000.0 * step
 
     def update(state: Telling, batch: Sample) -> Telling:
