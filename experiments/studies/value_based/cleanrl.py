@@ -59,8 +59,8 @@ def cleanrl(
 DQN_SOURCE = "CleanRL, cleanrl/dqn_jax.py and docs/rl-algorithms/dqn.md"
 DQN_CARTPOLE_NOTE = (
     "with PyTorch's initialisation in place of flax's, which the source has, the same eight seeds come to"
-    " 491.60 ± 7.08, interval [486.63, 496.09] (dqn_cartpole.py --num-seeds 8 --num-epochs 50); with flax's, 24"
-    " seeds of another root key come to 488.41 ± 34.20, of which 2 are below 450 (the same with --seed 1"
+    " 491.60 ± 7.08, interval [486.63, 496.09] (dqn_cartpole.py --num-seeds 8 --num-epochs 50); with flax's,"
+    " 24 seeds of another root key come to 488.41 ± 34.20, of which 2 are below 450 (the same with --seed 1"
     " --num-seeds 24 --config.initialiser lecun), and a plain loop around gymnasium's task, written apart, to"
     " 482.54 ± 41 over seven: these eight, of which 4 are, were no lucky ones"
 )

@@ -14,7 +14,8 @@ from studies.running import Measure, Trained
 
 MINATAR_SEEDS = (
     "4 seeds, where the source has 30: a departure, since they take the better part of an hour of two cores"
-    " with replay, and the interval is the wider for it"
+    " with replay, and the interval is the wider for it; the source tells of step sizes that were swept, so"
+    " that its curves may be of others than its code's, which is the one here"
 )
 MINATAR_NOTE = (
     "the source's first 5 000 frames are uniformly random, and ε falls from there; here it falls from the"
