@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from purejaxrl import value_networks
 from purejaxrl.networks import LECUN, MLP, PYTORCH, OneHot, Recurrent, SmallCNN, make_torso
 from purejaxrl.types import InvalidInput
 from purejaxrl.value_networks import (
@@ -92,6 +93,23 @@ def test_tiles_by_hand() -> None:
             for k in range(4)
         ]
         assert tile(plane, x, y) == numbers
+
+
+def test_tilings_that_would_lie_on_each_other_are_refused() -> None:
+    """Along the second number grids are shifted by threes: three of them would all be where the first is."""
+    space = gymnasium.spaces.Box(-1.0, 1.0, (2,), np.float32)
+    with pytest.raises(InvalidInput, match="tilings=3 shares a factor with 3, .*a power of two never does"):
+        value_networks.linear_torso("tile_coding", space, 3, 4, 1)
+    for tilings in (1, 2, 5, 8):
+        value_networks.linear_torso("tile_coding", space, tilings, 4, 1)
+
+
+def test_a_range_that_no_float_holds_is_no_range() -> None:
+    most = np.finfo(np.float32).max
+    space = gymnasium.spaces.Box(-most, most, (2,), np.float32)
+    for name in ("tile_coding", "polynomial"):
+        with pytest.raises(InvalidInput, match="whose ranges are finite in float32"):
+            value_networks.linear_torso(name, space, 2, 2, 2)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("tilings", [1, 3, 8])

@@ -316,7 +316,7 @@ OTHER: dict[str, dict[str, tuple[Any, ...]]] = {
         "loss": ("huber", {"update"}),
         "approximator": ("polynomial", {"init"}),
         "initial_value": (1.5, {"init"}, TABLE),
-        "tilings": (3, {"init"}, TILES),
+        "tilings": (4, {"init"}, TILES),
         "tiles": (2, {"init"}, TILES),
         "order": (0, {"init"}, POLYNOMIAL),
         "architecture": ("separate", {"init"}),
