@@ -377,8 +377,8 @@ def linear_torso(
     aligned = [odd for odd in range(1, 2 * len(low), 2) if math.gcd(tilings, odd) > 1]
     if aligned:
         raise InvalidInput(
-            f"tilings={tilings} shares a factor with {aligned[0]}, by which grids are shifted along one of the"
-            " numbers observed: some of them would lie on each other there; a power of two never does"
+            f"tilings={tilings} shares a factor with {aligned[0]}, by which grids are shifted along one of"
+            " the numbers observed: some of them would lie on each other there; a power of two never does"
         )
     return TileCoding(low, high, tilings, tiles)
 

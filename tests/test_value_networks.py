@@ -98,7 +98,7 @@ def test_tiles_by_hand() -> None:
 def test_tilings_that_would_lie_on_each_other_are_refused() -> None:
     """Along the second number grids are shifted by threes: three of them would all be where the first is."""
     space = gymnasium.spaces.Box(-1.0, 1.0, (2,), np.float32)
-    with pytest.raises(InvalidInput, match="tilings=3 shares a factor with 3, .*a power of two never does"):
+    with pytest.raises(InvalidInput, match=r"tilings=3 shares a factor with 3, .*a power of two never does"):
         value_networks.linear_torso("tile_coding", space, 3, 4, 1)
     for tilings in (1, 2, 5, 8):
         value_networks.linear_torso("tile_coding", space, tilings, 4, 1)
