@@ -29,8 +29,14 @@ def without_emitters(*args: Any, **options: Any) -> Any:
     return made
 
 
+@pytest.fixture(scope="session", autouse=True)
+def backend() -> None:
+    """XLA reads XLA_FLAGS once, where it starts: before a module sets what its processes are to read."""
+    jax.devices()
+
+
 @pytest.fixture(scope="module", autouse=True)
-def programs(request: pytest.FixtureRequest) -> Iterator[None]:
+def programs(request: pytest.FixtureRequest, backend: None) -> Iterator[None]:
     """XLA spends little on making programs fast, but in modules that are marked.
 
     Most run for an instant, and compiling them is what the suite's time goes into. They go with their
