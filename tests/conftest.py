@@ -30,13 +30,13 @@ def without_emitters(*args: Any, **options: Any) -> Any:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def backend() -> None:
+def flags_read() -> None:
     """XLA reads XLA_FLAGS once, where it starts: before a module sets what its processes are to read."""
     jax.devices()
 
 
 @pytest.fixture(scope="module", autouse=True)
-def programs(request: pytest.FixtureRequest, backend: None) -> Iterator[None]:
+def programs(request: pytest.FixtureRequest, flags_read: None) -> Iterator[None]:
     """XLA spends little on making programs fast, but in modules that are marked.
 
     Most run for an instant, and compiling them is what the suite's time goes into. They go with their
