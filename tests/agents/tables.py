@@ -298,6 +298,7 @@ class Fading(nn.Module):
     """Remembers a number, ``c ← k c + observation`` (of several the mean); action values are ``w c``."""
 
     num_actions: int = 2
+    beginning: float = 0.0
 
     @nn.compact
     def __call__(self, carry: Array, observation: Array) -> tuple[Array, Array]:
@@ -307,7 +308,7 @@ class Fading(nn.Module):
         return carry, w * carry
 
     def initial_carry(self) -> Array:
-        return jnp.zeros(1)
+        return jnp.full(1, self.beginning)
 
 
 def drqn_state(**config: Any) -> drqn.State:

@@ -97,7 +97,8 @@ def by_definition(state: drqn.State, batch: Transition) -> tuple[dict[str, Any],
     for b in range(len(batch.reward)):
         one = jax.tree.map(lambda leaf, b=b: np.asarray(leaf)[b], batch)
         ended = one.terminated | one.truncated
-        stored = float(one.extras[0, 0]) if config.stored_state else 0.0
+        begun = config.network.beginning
+        stored = float(one.extras[0, 0]) if config.stored_state else begun
         remembered = {"online": stored, "target": stored}
         slope = 0.0  # of the online network's memory, with k
         steps = []
@@ -108,7 +109,7 @@ def by_definition(state: drqn.State, batch: Transition) -> tuple[dict[str, Any],
                 c = params["k"] * remembered[name] + one.observation[t, 0]
                 values[name] = params["w"] * c
                 after[name] = params["w"] * (params["k"] * c + one.next_observation[t, 0])
-                remembered[name] = 0.0 if ended[t] else c
+                remembered[name] = begun if ended[t] else c
                 if name == "online":
                     seen = c
             selector = after["online" if config.double else "target"]
@@ -146,9 +147,10 @@ def by_definition(state: drqn.State, batch: Transition) -> tuple[dict[str, Any],
         {"double": False},
         {"rescale": True, "n_step": 2},
         {"stored_state": False, "burn_in": 0},
+        {"stored_state": False, "network": Fading(3, beginning=2.0)},
         {"burn_in": 0, "length": 1},
     ],
-    ids=str,
+    ids=lambda config: " ".join(config) or "as given",
 )
 def test_an_update_is_its_definition(config: dict[str, Any]) -> None:
     for seed in range(10):
