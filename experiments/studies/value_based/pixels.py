@@ -18,8 +18,8 @@ MINATAR_SEEDS = (
     " that its curves may be of others than its code's, which is the one here"
 )
 MOMENTUM_NOTE = (
-    "the source's code gives RMSProp a momentum of 0.95 since its pull request 37 (November 2024), and had none"
-    " when its curves were made, nor has ours; with it the same seeds came to 5.93 with replay and 2.93"
+    "the source's code gives RMSProp a momentum of 0.95 since its pull request 37 (November 2024), and had"
+    " none when its curves were made, nor has ours; with it the same seeds came to 5.93 with replay and 2.93"
     " without in Breakout, and to 0.69 and 1.83 in Asterix"
 )
 MINATAR_NOTE = (
