@@ -7,7 +7,7 @@ k's gradient is says through which steps it came.
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, cast
 
 import gymnasium
 import jax
@@ -86,7 +86,7 @@ def h_inverse(y: float) -> float:
 
 def by_definition(state: drqn.State, batch: Transition) -> tuple[dict[str, Any], dict[str, float]]:
     """The gradient and the figures of an update, one number after another."""
-    config = state.config
+    config, network = state.config, cast(Fading, state.network)
     online, target = (
         {name: np.asarray(leaf, np.float64) for name, leaf in params["params"].items()}
         for params in (state.params, state.target_params)
@@ -97,8 +97,7 @@ def by_definition(state: drqn.State, batch: Transition) -> tuple[dict[str, Any],
     for b in range(len(batch.reward)):
         one = jax.tree.map(lambda leaf, b=b: np.asarray(leaf)[b], batch)
         ended = one.terminated | one.truncated
-        begun = config.network.beginning
-        stored = float(one.extras[0, 0]) if config.stored_state else begun
+        stored = float(one.extras[0, 0]) if config.stored_state else network.beginning
         remembered = {"online": stored, "target": stored}
         slope = 0.0  # of the online network's memory, with k
         steps = []
@@ -109,7 +108,7 @@ def by_definition(state: drqn.State, batch: Transition) -> tuple[dict[str, Any],
                 c = params["k"] * remembered[name] + one.observation[t, 0]
                 values[name] = params["w"] * c
                 after[name] = params["w"] * (params["k"] * c + one.next_observation[t, 0])
-                remembered[name] = begun if ended[t] else c
+                remembered[name] = network.beginning if ended[t] else c
                 if name == "online":
                     seen = c
             selector = after["online" if config.double else "target"]
