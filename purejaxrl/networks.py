@@ -115,7 +115,7 @@ INITIALISERS: dict[str, Initialiser] = {
 ACTIVATIONS: dict[str, Activation] = {"relu": nn.relu, "tanh": nn.tanh}
 
 # The names by which a Config chooses, so that a command line can, too.
-TorsoName = Literal["auto", "mlp", "small_cnn", "pooling_cnn", "nature_cnn"]
+TorsoName = Literal["auto", "mlp", "small_cnn", "pooling_cnn", "nature_cnn", "nature_convolutions"]
 InitialiserName = Literal["lecun", "xavier", "pytorch", "orthogonal"]
 ActivationName = Literal["relu", "tanh"]
 CellName = Literal["lstm", "gru"]
@@ -256,11 +256,22 @@ class MLP(nn.Module):
 
 
 class NatureCNN(nn.Module):
-    """The network of Mnih et al. (2015), Methods, for images of at least 36 by 36."""
+    """The network of Mnih et al. (2015), Methods, for images of at least 36 by 36.
+
+    Args:
+        kernel_init: how weights start (and biases, where it is ``Uniform``).
+        normalisation: of what each layer gives to its ReLU.
+        noisy: the scale of the noise of the dense layer, see :class:`NoisyDense`; None for a plain one.
+        features: the width of the dense layer; None for the convolutions alone, as under dueling streams,
+            which have a layer of that width each (Wang et al. 2016, section 4.2; Hessel et al. 2018).
+        padding: the convolutions', ``"VALID"`` as in the paper, or ``"SAME"`` as in Dopamine.
+    """
 
     kernel_init: Initialiser = LECUN
     normalisation: Normalisation = "none"
     noisy: float | None = None
+    features: int | None = 512
+    padding: Literal["VALID", "SAME"] = "VALID"
 
     @nn.compact
     def __call__(self, observation: Array) -> Array:
@@ -268,9 +279,11 @@ class NatureCNN(nn.Module):
         if min(x.shape[:2]) < 36:
             raise InvalidInput(f"NatureCNN needs images of at least 36x36, not {x.shape[0]}x{x.shape[1]}.")
         for channels, size, stride in ((32, 8, 4), (64, 4, 2), (64, 3, 1)):
-            x = _conv(x, channels, size, stride, self.kernel_init)
+            x = _conv(x, channels, size, stride, self.kernel_init, self.padding)
             x = nn.relu(normalise(self, x, self.normalisation))
-        x = dense(x.reshape(-1), 512, self.kernel_init, noisy=self.noisy)
+        if self.features is None:
+            return x.reshape(-1)
+        x = dense(x.reshape(-1), self.features, self.kernel_init, noisy=self.noisy)
         return nn.relu(normalise(self, x, self.normalisation))
 
 
@@ -566,8 +579,9 @@ def make_torso(
         "small_cnn": SmallCNN(**layers),
         "pooling_cnn": PoolingCNN(**layers),
         "nature_cnn": NatureCNN(**layers),
+        "nature_convolutions": NatureCNN(**layers, features=None),
     }
-    if name.endswith("cnn") and len(observation_space.shape or ()) not in (2, 3):
+    if name != "mlp" and len(observation_space.shape or ()) not in (2, 3):
         raise InvalidInput(f"{name} reads images or boards, not observations of {observation_space}")
     return torsos[name]
 

@@ -51,7 +51,7 @@ def dqn_cleanrl(space: gymnasium.Space[Any]) -> Preset:
     return Preset(
         config=dqn.Config(),
         settings=Settings(total_steps=500_000, num_envs=1, rollout_length=10),
-        source="CleanRL, docs/rl-algorithms/dqn.md (dqn_jax)",
+        source="CleanRL, docs/rl-algorithms/dqn.md (its dqn, whose layers begin as PyTorch's do)",
     )
 
 
@@ -108,12 +108,16 @@ def dqn_rainbow(space: gymnasium.Space[Any]) -> Preset:
         value_high=100.0,
     )
     return dataclasses.replace(
-        preset, config=config, source="Hessel et al. (2018), its choices; the rates are ours"
+        preset, config=config, source="Hessel et al. (2018), its choices; rates and exponents are ours"
     )
 
 
 def dqn_rainbow_atari(space: gymnasium.Space[Any]) -> Preset:
-    """Rainbow as published for Atari; it takes days, and 56.5 GB for a million transitions."""
+    """Rainbow as published for Atari; it takes days, and 56.5 GB for a million transitions.
+
+    The rewards it learns from are clipped, which its atoms of ±10 count on, and a lost life ends an episode:
+    ``--environment-options reward_clip=True episodic_life=True``.
+    """
     del space
     return Preset(
         config=_rainbow(
@@ -125,6 +129,7 @@ def dqn_rainbow_atari(space: gymnasium.Space[Any]) -> Preset:
                 priority_exponent=0.5,
                 importance_start=0.4,
                 importance_steps=12_500_000,
+                torso="nature_convolutions",
                 stream_sizes=(512,),
                 initialiser="pytorch",
                 batch_size=32,
@@ -133,7 +138,7 @@ def dqn_rainbow_atari(space: gymnasium.Space[Any]) -> Preset:
             )
         ),
         settings=Settings(total_steps=50_020_000, rollout_length=4, num_epochs=200, evaluation_episodes=2),
-        source="Hessel et al. (2018), table 1; its streams are after the torso's layer of 512",
+        source="Hessel et al. (2018), table 1",
     )
 
 
@@ -163,7 +168,7 @@ def dqn_c51(space: gymnasium.Space[Any]) -> Preset:
         value_high=100.0,
         optimiser_epsilon=0.01 / 128,
     )
-    return dataclasses.replace(preset, config=config, source="CleanRL, docs/rl-algorithms/c51.md (c51_jax)")
+    return dataclasses.replace(preset, config=config, source="CleanRL, docs/rl-algorithms/c51.md (its c51)")
 
 
 def dqn_minatar(space: gymnasium.Space[Any]) -> Preset:

@@ -97,6 +97,25 @@ def test_nature_cnn_has_the_published_number_of_parameters():
     assert output.shape == (4,)
 
 
+def test_dueling_streams_are_on_the_convolutions_alone():
+    """As published: of 3 136 features each, and not of a layer of 512 that both share."""
+    space = gymnasium.spaces.Box(0, 255, (84, 84, 4), np.uint8)
+    torso = networks.make_torso("nature_convolutions", space, ())
+    network = QNetwork(torso, 4, dueling=True, stream_sizes=(512,))
+    params, output = _shapes(network, jnp.zeros((84, 84, 4), jnp.uint8))
+    convolutions = (8 * 8 * 4 * 32 + 32) + (4 * 4 * 32 * 64 + 64) + (3 * 3 * 64 * 64 + 64)
+    assert _count(params["torso"]) == convolutions
+    assert _count(params) == convolutions + 2 * (3136 * 512 + 512) + 512 * (4 + 1) + (4 + 1)
+    assert output.shape == (4,)
+
+
+def test_padded_convolutions_leave_eleven_places_to_a_side():
+    """84 / 4 = 21, and 21 / 2 is 11, rounded up: so many are Dopamine's."""
+    params, output = _shapes(NatureCNN(padding="SAME"), jnp.zeros((84, 84, 4), jnp.uint8))
+    assert params["Dense_0"]["kernel"].shape == (11 * 11 * 64, 512)
+    assert output.shape == (512,)
+
+
 @pytest.mark.parametrize(
     ("shape", "final"),
     [((10, 5), 1 * 1), ((96, 96, 3), 6 * 6), ((1, 1, 2), 1)],  # 10x5 -> 5x3 -> 3x2 -> 2x1 -> 1x1

@@ -9,7 +9,14 @@ from purejaxrl.environments.frame_stack import FrameStack
 from purejaxrl.environments.frames import Background, Crop, Difference, Downsample
 from purejaxrl.environments.knob_checks import check_choice, check_count, check_number, check_rank
 from purejaxrl.environments.normalisation import NormaliseObservation, NormaliseReward
-from purejaxrl.environments.wrappers import AllowedActions, ClipReward, EndAtReward, Flicker, StickyActions
+from purejaxrl.environments.wrappers import (
+    AllowedActions,
+    ClipReward,
+    EndAtLimit,
+    EndAtReward,
+    Flicker,
+    StickyActions,
+)
 from purejaxrl.types import InvalidInput
 
 OPTIONS: dict[str, str | None] = {  # and for those that only tune another one, which that is
@@ -30,8 +37,16 @@ OPTIONS: dict[str, str | None] = {  # and for those that only tune another one, 
     "frame_stack": None,
     "stack_actions": "frame_stack",
     "end_at_reward": None,
+    "end_at_limit": None,
 }
-SWITCHES = ("normalise_reward", "normalise_observation", "difference", "stack_actions", "end_at_reward")
+SWITCHES = (
+    "normalise_reward",
+    "normalise_observation",
+    "difference",
+    "stack_actions",
+    "end_at_reward",
+    "end_at_limit",
+)
 SIMULATOR = "simulator_"  # in front of an option of a simulator's maker that has one of these names
 
 
@@ -73,6 +88,8 @@ def wrap(environment: Any, **options: Any) -> Any:
         frame_stack: how many of the last observations are shown.
         stack_actions: whether the actions between them are, too.
         end_at_reward: whether each reward that is not 0 ends an episode for the learner; the game goes on.
+        end_at_limit: whether a time limit is an end of the task, past which nothing is bootstrapped. Older
+            libraries had it so, and what they published is reproduced with it; elsewhere it is an error.
         options: these, by name.
 
     Whatever is None, or False, is left out; so is a repeat, a stack or a downsampling by 1.
@@ -124,6 +141,8 @@ def wrap(environment: Any, **options: Any) -> Any:
         environment = FrameStack(environment, given["frame_stack"], given.get("stack_actions", False))
     if "end_at_reward" in given:
         environment = EndAtReward(environment)
+    if "end_at_limit" in given:
+        environment = EndAtLimit(environment)
     return environment
 
 

@@ -11,7 +11,8 @@ and those of EnvPool and gymnasium alike. What holds for a batch holds for a wra
 
 :func:`wrap` applies them in one order, from the environment outwards: ``action_repeat``,
 ``allowed_actions``, ``sticky_actions``, ``clip_reward``, ``normalise_reward``, ``crop``, ``downsample``,
-``background``, ``normalise_observation``, ``flicker``, ``difference``, ``frame_stack``, ``end_at_reward``.
+``background``, ``normalise_observation``, ``flicker``, ``difference``, ``frame_stack``, ``end_at_reward``,
+``end_at_limit``.
 :func:`purejaxrl.make` takes the same options for every environment.
 """
 
@@ -207,6 +208,26 @@ class EndAtReward(Wrapper):
     def step(self, key: Key, state: Any, action: Array) -> tuple[Any, TimeStep]:
         state, timestep = self.environment.step(key, state, action)
         return state, dataclasses.replace(timestep, terminated=timestep.terminated | (timestep.reward != 0))
+
+
+@with_knobs("environment")
+class EndAtLimit(Wrapper):
+    """Takes a time limit for an end of the task: where an episode is cut off, nothing is bootstrapped.
+
+    That is an error in all but one case, namely that the remaining time is observed (Pardo et al. 2018, "Time
+    limits in reinforcement learning"), and it was how Stable-Baselines learnt off-policy before its version
+    3-1.1.0: what was published then is to be held against agents that do the same.
+    """
+
+    environment: Any
+
+    def begin(self, key: Key, known: dict[str, Any]) -> tuple[Any, PyTree]:
+        return begin(self.environment, key, known)
+
+    def step(self, key: Key, state: Any, action: Array) -> tuple[Any, TimeStep]:
+        state, timestep = self.environment.step(key, state, action)
+        nowhere = jnp.zeros_like(timestep.truncated)
+        return state, dataclasses.replace(timestep, terminated=timestep.ended, truncated=nowhere)
 
 
 @with_knobs("environment", "probability")

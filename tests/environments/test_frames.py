@@ -283,8 +283,24 @@ def test_seeds_under_vmap_are_as_they_are_alone() -> None:
     chex.assert_trees_all_equal(*both(keys))
 
 
+def test_limits_are_ends_by_hand() -> None:
+    """Cut off after five steps or three, of games that end by themselves after seven."""
+    actions = some_actions(1, 12)
+    for limit, ended in ((5, [5, 10]), (7, [7]), (3, [3, 6, 9, 12]), (None, [7])):
+        environment: Any = vectorise(Screen(max_episode_steps=limit), 1)  # type: ignore[arg-type]
+        _, raw = play(environment, actions)
+        _, steps = play(environments.wrap(environment, end_at_limit=True), actions)
+        np.testing.assert_array_equal(np.flatnonzero(raw.ended[:, 0]) + 1, ended)
+        assert raw.truncated.any() == (limit is not None)
+        np.testing.assert_array_equal(np.flatnonzero(steps.terminated[:, 0]) + 1, ended)
+        assert not steps.truncated.any()
+        for name in ("observation", "next_observation", "reward", "finished", "episode", "ended"):
+            chex.assert_trees_all_equal(getattr(steps, name), getattr(raw, name))
+
+
 def test_the_order_of_wrappers() -> None:
     given = {
+        "end_at_limit": True,
         "end_at_reward": True,
         "frame_stack": 2,
         "difference": True,
@@ -300,9 +316,9 @@ def test_the_order_of_wrappers() -> None:
     while hasattr(environment, "environment"):
         names.append(type(environment).__name__)
         environment = environment.environment
-    expected = "EndAtReward FrameStack Difference Flicker Background Downsample Crop ClipReward StickyActions"
-    assert names == [*expected.split(), "AllowedActions", "Vectorised"]
-    off: dict[str, Any] = {"downsample": 1, "difference": False, "crop": None, "end_at_reward": False}
+    expected = "EndAtLimit EndAtReward FrameStack Difference Flicker Background Downsample Crop ClipReward"
+    assert names == [*expected.split(), "StickyActions", "AllowedActions", "Vectorised"]
+    off: dict[str, Any] = {"downsample": 1, "difference": False, "crop": None, "end_at_limit": False}
     assert environments.wrap(vectorise(SCREEN, 1), **off) == vectorise(SCREEN, 1)
 
 
@@ -326,6 +342,7 @@ def test_the_order_of_wrappers() -> None:
         ({"background": True}, r"background must be whole numbers .* not \(True,\)"),
         ({"difference": 1}, "difference must be True or False, not 1"),
         ({"end_at_reward": "yes"}, "end_at_reward must be True or False, not 'yes'"),
+        ({"end_at_limit": 1}, "end_at_limit must be True or False, not 1"),
         ({"allowed_actions": (2, 6)}, r"allowed_actions must be a tuple of actions of .*\(6\).*not \(2, 6\)"),
         ({"allowed_actions": (2, 2)}, r"allowed_actions must be .* each once, not \(2, 2\)"),
         ({"allowed_actions": ()}, r"allowed_actions must be .*, not \(\)"),

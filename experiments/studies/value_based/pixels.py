@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Any
 
+import flax.linen as nn
 import gymnasium
+import jax.numpy as jnp
 
 from purejaxrl import presets
 from purejaxrl.agents import dqn
+from purejaxrl.networks import XAVIER, Initialiser, NatureCNN
 from purejaxrl.training import Experiment, Settings
+from purejaxrl.types import Array, Key
+from purejaxrl.value_networks import QNetwork
 from studies.base import Figure, Published, Study
 from studies.running import Measure, Trained
 
@@ -95,11 +102,28 @@ ATARI_NOTE = (
     " seeds are declared, where the source has five, which is a departure; the source counts ε's fall from"
     " the first update on"
 )
-START_NOTE = "; weights and biases begin as PyTorch's do, in the source biases at 0"
+BREAKOUT_ACTIONS = 4
+HAT_NOTE = "TensorFlow's Adam adds its ε before it corrects for the start, which is more in the first updates"
 
 
-def atari(name: str, what: str, config: dqn.Config, value: float, spread: float, note: str = "") -> Study:
-    """One of dopamine's agents in Breakout with sticky actions, for 2M frames: its second iteration."""
+def dopamine_start(key: Key, shape: Sequence[int], dtype: Any = jnp.float32) -> Array:
+    """How the source's weights begin, but for DQN's: uniform in ± √(√3 / inputs); biases are 0."""
+    return nn.initializers.variance_scaling(3**-0.5, "fan_in", "uniform")(key, tuple(shape), dtype)
+
+
+def padded(kernel_init: Initialiser, atoms: int | None = None) -> QNetwork:
+    """The source's network, whose convolutions are padded: 7 744 features, where the paper's has 3 136."""
+    torso = NatureCNN(kernel_init, padding="SAME")
+    return QNetwork(torso, BREAKOUT_ACTIONS, kernel_init, atoms)
+
+
+def atari(
+    name: str, what: str, config: dqn.Config, value: float, spread: float, label: str, note: str = ""
+) -> Study:
+    """One of dopamine's agents in Breakout with sticky actions, for 2M frames: its second iteration.
+
+    ``label`` is what the source's data call it, which have some agents twice.
+    """
     return Study(
         name=f"{name}-dopamine-breakout",
         what=f"{what}, Atari Breakout, 2M frames",
@@ -114,7 +138,7 @@ def atari(name: str, what: str, config: dqn.Config, value: float, spread: float,
                 Published(value, spread, "read as the standard deviation of 5 runs"),
             )
         },
-        source="dopamine, its gin files and baselines/atari",
+        source=f"dopamine, its gin files, and {label} in its baselines/atari",
         measure="published: the mean of an iteration of 1M frames, over 5 runs",
         note=ATARI_NOTE + note,
         cost="days",
@@ -129,37 +153,44 @@ STUDIES: tuple[Study, ...] = (
         "DQN",
         dataclasses.replace(
             ATARI_CONFIG,
-            learning_rate=2.5e-4,
-            loss="huber",
-            optimiser="centred_rmsprop",
-            optimiser_decay=0.95,
-            optimiser_epsilon=1e-5**0.5,
-            initialiser="xavier",
+            learning_rate=6.25e-5,
+            optimiser_epsilon=0.75e-4,  # of ½ δ², whose gradient is half of that of the source's δ²
+            network=padded(XAVIER),
         ),
         6.52,
         0.11,
-        "; its RMSProp adds 1e-5 inside the root, here the root of that is added outside",
+        "DQN (Adam + MSE in JAX)",
     ),
     atari(
         "c51",
         "C51",
         dataclasses.replace(
-            ATARI_CONFIG, learning_rate=2.5e-4, optimiser_epsilon=3.125e-4, distribution="categorical"
+            ATARI_CONFIG,
+            learning_rate=2.5e-4,
+            optimiser_epsilon=3.125e-4,
+            distribution="categorical",
+            network=padded(dopamine_start, 51),
         ),
         2.91,
         0.16,
-        START_NOTE,
+        "C51 (of TensorFlow)",
+        f"; {HAT_NOTE}",
     ),
     atari(
         "rainbow",
         "Rainbow (prioritised C51 of 3 steps)",
         dataclasses.replace(
-            PRIORITISED, learning_rate=6.25e-5, optimiser_epsilon=1.5e-4, distribution="categorical"
+            PRIORITISED,
+            learning_rate=6.25e-5,
+            optimiser_epsilon=1.5e-4,
+            distribution="categorical",
+            network=padded(dopamine_start, 51),
         ),
         4.52,
         0.39,
+        "Rainbow",
         "; neither double, dueling nor noisy, as there; priorities are divergences, in the source roots of"
-        f" cross entropies{START_NOTE}",
+        f" cross entropies; {HAT_NOTE}",
     ),
     atari(
         "qrdqn",
@@ -168,11 +199,15 @@ STUDIES: tuple[Study, ...] = (
             PRIORITISED,
             learning_rate=5e-5,
             optimiser_epsilon=3.125e-4,
+            # The source's weights are in the loss that it logs, and not in the one that it descends.
+            importance_start=0.0,
+            importance_end=0.0,
             distribution="quantile",
             atoms=200,
+            network=padded(dopamine_start, 200),
         ),
         18.73,
         0.56,
-        START_NOTE,
+        "Quantile (JAX)",
     ),
 )

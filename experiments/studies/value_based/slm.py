@@ -72,7 +72,7 @@ STUDIES: tuple[Study, ...] = (
         ),
         451.51,
         "ddqn_per_boltzmann_cartpole_arc",
-        "; its batches always have the latest transition in them, and its weights decay by 0.01 of the step"
+        "; its batches have the latest transitions in them, and its weights decay by 0.01 of the step"
         " size (AdamW)",
     ),
     slm(
