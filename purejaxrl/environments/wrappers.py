@@ -215,8 +215,8 @@ class EndAtLimit(Wrapper):
     """Takes a time limit for an end of the task: where an episode is cut off, nothing is bootstrapped.
 
     That is an error in all but one case, namely that the remaining time is observed (Pardo et al. 2018, "Time
-    limits in reinforcement learning"), and it was how Stable-Baselines learnt off-policy before its version
-    3-1.1.0: what was published then is to be held against agents that do the same.
+    limits in reinforcement learning"). Stable-Baselines learnt so until version 1.1.0 of its third edition:
+    what was published then is to be held against agents that do the same.
     """
 
     environment: Any

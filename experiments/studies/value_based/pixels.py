@@ -20,8 +20,8 @@ from studies.base import Figure, Published, Study
 from studies.running import Measure, Trained
 
 MINATAR_NOTE = (
-    "4 seeds, where the source has 30: a departure, since they take more than an hour of one core with replay,"
-    " and the interval is the wider for it; the source tells of step sizes that were swept, so"
+    "4 seeds, where the source has 30: a departure, since they take more than an hour of one core with"
+    " replay, and the interval is the wider for it; the source tells of step sizes that were swept, so"
     " that its curves may be of others than its code's, which is the one here; the source's code gives"
     " RMSProp a momentum of 0.95 since its pull request 37 (November 2024), and had none when its curves were"
     " made, nor has ours; with it the same seeds came to 5.93 with replay and 2.93 without in Breakout, and"
