@@ -18,8 +18,8 @@ MEASURE = (
 )
 SOURCE = "rl-baselines3-zoo, hyperparams/dqn.yml, hyperparams/qrdqn.yml and benchmark.md"
 END_AT_LIMIT = ("end_at_limit=True",)
-"""The published agents are of March 2021 and before. Off-policy, Stable-Baselines took time limits for ends of
-the task until version 1.1.0 of its third edition (July 2021)."""
+"""The published agents are of March 2021 and before. Off-policy, Stable-Baselines took time limits for ends
+of the task until version 1.1.0 of its third edition (July 2021)."""
 LIMIT_NOTE = "a time limit is an end of the task, as it was in the source when its agents were trained"
 UNIFORM = "the source acts uniformly at random for its first 1 000 steps, here ε falls from the first step"
 
