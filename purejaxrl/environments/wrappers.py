@@ -58,8 +58,11 @@ class Wrapper:
         return self.begin(key, {})
 
     def begin(self, key: Key, known: dict[str, Any]) -> tuple[Any, PyTree]:
-        """:meth:`reset`, with the running statistics ``known`` (see :func:`.normalisation.statistics`)."""
-        raise NotImplementedError
+        """:meth:`reset`, with the running statistics ``known`` (see :func:`.normalisation.statistics`).
+
+        Here it is the environment's, for wrappers that have no state and show what they are shown.
+        """
+        return begin(self.environment, key, known)
 
     def replace(self, **changes: Any) -> Any:
         """A copy with some fields changed, be they the wrapper's or those of the environment within."""
@@ -118,9 +121,6 @@ class AllowedActions(Wrapper):
     @property
     def action_space(self) -> gymnasium.spaces.Discrete:
         return gymnasium.spaces.Discrete(len(self.actions))
-
-    def begin(self, key: Key, known: dict[str, Any]) -> tuple[Any, PyTree]:
-        return begin(self.environment, key, known)
 
     def step(self, key: Key, state: Any, action: Array) -> tuple[Any, TimeStep]:
         return self.environment.step(key, state, jnp.asarray(self.actions, jnp.int32)[action])
@@ -183,9 +183,6 @@ class ClipReward(Wrapper):
     def __post_init__(self) -> None:
         check_choice("to", self.to, ("range", "sign"))
 
-    def begin(self, key: Key, known: dict[str, Any]) -> tuple[Any, PyTree]:
-        return begin(self.environment, key, known)
-
     def step(self, key: Key, state: Any, action: Array) -> tuple[Any, TimeStep]:
         state, timestep = self.environment.step(key, state, action)
         reward = timestep.reward
@@ -202,9 +199,6 @@ class EndAtReward(Wrapper):
 
     environment: Any
 
-    def begin(self, key: Key, known: dict[str, Any]) -> tuple[Any, PyTree]:
-        return begin(self.environment, key, known)
-
     def step(self, key: Key, state: Any, action: Array) -> tuple[Any, TimeStep]:
         state, timestep = self.environment.step(key, state, action)
         return state, dataclasses.replace(timestep, terminated=timestep.terminated | (timestep.reward != 0))
@@ -220,9 +214,6 @@ class EndAtLimit(Wrapper):
     """
 
     environment: Any
-
-    def begin(self, key: Key, known: dict[str, Any]) -> tuple[Any, PyTree]:
-        return begin(self.environment, key, known)
 
     def step(self, key: Key, state: Any, action: Array) -> tuple[Any, TimeStep]:
         state, timestep = self.environment.step(key, state, action)
