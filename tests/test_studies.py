@@ -21,7 +21,7 @@ from studies import results
 from studies.base import Figure, Outcome, Published, Study, judge, measure
 from studies.policy_gradient import gymnax_blines, searches
 from studies.running import Exact, Measure, Simulated, Trained
-from studies.value_based import small
+from studies.value_based import pixels, small
 
 from purejaxrl import command_line, environments, training
 from purejaxrl.agents import evolution_strategies, q_learning
@@ -599,6 +599,13 @@ def test_drawn_returns_are_of_first_episodes(bias: tuple[float, float], low: flo
 
     assert low < of(100) < high
     np.testing.assert_allclose(of(7), 7, rtol=1e-6)
+
+
+def test_weights_of_dopamine_begin_within_its_bound() -> None:
+    """√(√3 / n) of n inputs: 0.16451 of 64, as of 4 × 4 patches of 4 channels."""
+    kernel = np.abs(pixels.dopamine_start(jax.random.key(0), (4, 4, 4, 500)))
+    assert 0.1644 < kernel.max() < 0.16452
+    assert abs(kernel.mean() - 0.16451 / 2) < 0.001
 
 
 def test_a_dive_that_reaches_the_treasure_is_counted() -> None:

@@ -94,8 +94,6 @@ PRIORITISED = dataclasses.replace(
     prioritised=True,
     priority_exponent=0.5,
     priority_offset=1e-10,
-    importance_start=0.5,
-    importance_end=0.5,
 )
 ATARI_NOTE = (
     "not run: it takes a day or more on two cores, and 28 GB of memory for the replay of each seed; three"
@@ -111,19 +109,28 @@ def dopamine_start(key: Key, shape: Sequence[int], dtype: Any = jnp.float32) -> 
     return nn.initializers.variance_scaling(3**-0.5, "fan_in", "uniform")(key, tuple(shape), dtype)
 
 
-def padded(kernel_init: Initialiser, atoms: int | None = None) -> QNetwork:
+def padded(kernel_init: Initialiser, atoms: int | None) -> QNetwork:
     """The source's network, whose convolutions are padded: 7 744 features, where the paper's has 3 136."""
     torso = NatureCNN(kernel_init, padding="SAME")
     return QNetwork(torso, BREAKOUT_ACTIONS, kernel_init, atoms)
 
 
 def atari(
-    name: str, what: str, config: dqn.Config, value: float, spread: float, label: str, note: str = ""
+    name: str,
+    what: str,
+    config: dqn.Config,
+    value: float,
+    spread: float,
+    label: str,
+    note: str = "",
+    start: Initialiser = dopamine_start,
 ) -> Study:
     """One of dopamine's agents in Breakout with sticky actions, for 2M frames: its second iteration.
 
     ``label`` is what the source's data call it, which have some agents twice.
     """
+    atoms = None if config.distribution == "none" else config.atoms
+    config = dataclasses.replace(config, network=padded(start, atoms))
     return Study(
         name=f"{name}-dopamine-breakout",
         what=f"{what}, Atari Breakout, 2M frames",
@@ -138,9 +145,9 @@ def atari(
                 Published(value, spread, "read as the standard deviation of 5 runs"),
             )
         },
-        source=f"dopamine, its gin files, and {label} in its baselines/atari",
+        source="dopamine, its gin files and baselines/atari",
         measure="published: the mean of an iteration of 1M frames, over 5 runs",
-        note=ATARI_NOTE + note,
+        note=f"{ATARI_NOTE}; the figure is of what the source's data call {label}{note}",
         cost="days",
     )
 
@@ -155,11 +162,11 @@ STUDIES: tuple[Study, ...] = (
             ATARI_CONFIG,
             learning_rate=6.25e-5,
             optimiser_epsilon=0.75e-4,  # of ½ δ², whose gradient is half of that of the source's δ²
-            network=padded(XAVIER),
         ),
         6.52,
         0.11,
         "DQN (Adam + MSE in JAX)",
+        start=XAVIER,
     ),
     atari(
         "c51",
@@ -169,11 +176,10 @@ STUDIES: tuple[Study, ...] = (
             learning_rate=2.5e-4,
             optimiser_epsilon=3.125e-4,
             distribution="categorical",
-            network=padded(dopamine_start, 51),
         ),
         2.91,
         0.16,
-        "C51 (of TensorFlow)",
+        "C51, of TensorFlow",
         f"; {HAT_NOTE}",
     ),
     atari(
@@ -183,8 +189,9 @@ STUDIES: tuple[Study, ...] = (
             PRIORITISED,
             learning_rate=6.25e-5,
             optimiser_epsilon=1.5e-4,
+            importance_start=0.5,
+            importance_end=0.5,
             distribution="categorical",
-            network=padded(dopamine_start, 51),
         ),
         4.52,
         0.39,
@@ -204,7 +211,6 @@ STUDIES: tuple[Study, ...] = (
             importance_end=0.0,
             distribution="quantile",
             atoms=200,
-            network=padded(dopamine_start, 200),
         ),
         18.73,
         0.56,
