@@ -109,6 +109,12 @@ def test_dueling_streams_are_on_the_convolutions_alone():
     assert output.shape == (4,)
 
 
+@pytest.mark.parametrize("name", ["small_cnn", "pooling_cnn", "nature_cnn", "nature_convolutions"])
+def test_convolutions_of_what_is_no_image_are_refused_by_name(name):
+    with pytest.raises(InvalidInput, match=f"^{name} reads images or boards, not observations of Box"):
+        networks.make_torso(name, gymnasium.spaces.Box(-1, 1, (4,)), (8,))
+
+
 def test_padded_convolutions_leave_eleven_places_to_a_side():
     """84 / 4 = 21, and 21 / 2 is 11, rounded up: so many are Dopamine's."""
     params, output = _shapes(NatureCNN(padding="SAME"), jnp.zeros((84, 84, 4), jnp.uint8))

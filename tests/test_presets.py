@@ -7,11 +7,12 @@ from typing import Any
 
 import gymnasium
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from purejaxrl import presets
-from purejaxrl.agents import pqn, reinforce
+from purejaxrl.agents import dqn, pqn, reinforce
 from purejaxrl.networks import INITIALISERS
 from purejaxrl.presets import PRESETS
 from purejaxrl.training import Experiment, Settings
@@ -177,6 +178,16 @@ def test_rainbow_is_whole() -> None:
     most = sum(config.discount**step for step in range(500))  # of CartPole; of Acrobot its opposite
     assert config.value_low <= -most < 0 < most <= config.value_high
     fields(config, double=True, dueling=True, prioritised=True, n_step=3, noisy=True, epsilon_start=0.0)
+
+
+def test_rainbow_s_streams_of_atari_follow_the_convolutions() -> None:
+    """Hessel et al. (2018): of 7 × 7 × 64 features each stream makes 512 in a noisy layer of its own."""
+    space = gymnasium.spaces.Box(0, 255, (84, 84, 4), np.uint8)
+    network = dqn.make_network(presets.get("dqn", "rainbow-atari", space).config, space, 4)
+    params = jax.eval_shape(network.init, jax.random.key(0), jnp.zeros(space.shape, space.dtype))["params"]
+    for stream in ("value", "advantage"):
+        assert params[f"{stream}_0"]["kernel_deviation"].shape == (7 * 7 * 64, 512)
+    assert set(params["torso"]) == {"Conv_0", "Conv_1", "Conv_2"}
 
 
 def test_pqn_begins_with_orthogonal_weights() -> None:

@@ -318,7 +318,8 @@ def test_the_order_of_wrappers() -> None:
         environment = environment.environment
     expected = "EndAtLimit EndAtReward FrameStack Difference Flicker Background Downsample Crop ClipReward"
     assert names == [*expected.split(), "StickyActions", "AllowedActions", "Vectorised"]
-    off: dict[str, Any] = {"downsample": 1, "difference": False, "crop": None, "end_at_limit": False}
+    off: dict[str, Any] = {"downsample": 1, "difference": False, "crop": None, "end_at_reward": False}
+    off["end_at_limit"] = False
     assert environments.wrap(vectorise(SCREEN, 1), **off) == vectorise(SCREEN, 1)
 
 
